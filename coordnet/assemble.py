@@ -1,0 +1,86 @@
+"""From a plain config to the objects of a run. Knows the config's layout; knows nothing of Hydra."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+
+from coordnet.build import build, factory
+from coordnet.data import Batches
+from coordnet.errors import UserError
+from coordnet.fields import Field
+from coordnet.forward_maps.base import ForwardMap
+from coordnet.reconstruction import Reconstruction
+from coordnet.runtime import choose_precision
+from coordnet.signals.base import Signal
+from coordnet.signals.image import Image
+
+Config = Mapping[str, Any]
+
+
+def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
+    """Build signal, field, forward map and the module around them, all drawn from `config["seed"]`.
+
+    Raises:
+        UserError: Some value is not allowed; the message names its key.
+    """
+    check_numbers(config)
+    L.seed_everything(config["seed"], verbose=False)
+    signal: Signal = build(config["signal"], "signal", allow)
+    field = interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
+    forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
+    trainer = config["trainer"]
+    batches = Batches(signal, trainer["batch_size"], config["seed"])
+    check_fit(forward_map, batches)
+    optimizer = factory(config["optimizer"], "optimizer", allow)
+    schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
+    model = Reconstruction(field, forward_map, batches, optimizer, schedule)
+    if is_trained(config):
+        try:
+            model.configure_optimizers()
+        except ValueError as error:
+            raise UserError(f"optimizer or schedule: {error}") from None
+    return model
+
+
+def is_trained(config: Config) -> bool:
+    """False for an interpolation baseline, which has nothing to train."""
+    return not config["baseline"]
+
+
+def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
+    encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
+    network = build(
+        config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels
+    )
+    precision = choose_precision(config["trainer"]["precision"], network.bfloat16_safe)
+    return Field(encoding, network, signal.value_range, precision)
+
+
+def interpolation(mode: Any, signal: Signal) -> Any:
+    if not isinstance(signal, Image):
+        raise UserError(f"baseline={mode} interpolates images only; use baseline=null with this signal")
+    return signal.interpolation(mode)
+
+
+def check_fit(forward_map: ForwardMap, batches: Batches) -> None:
+    given = Batches(batches.signal, 1, 0)(0)
+    missing = [name for name in forward_map.needs if name not in given]
+    if missing:
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} needs {', '.join(missing)}, but the signal "
+            f"observes {', '.join(given)}; choose another forward_map"
+        )
+
+
+def check_numbers(config: Config) -> None:
+    """Ranges of the top-level numbers."""
+    lowest = {"seed": 0, "max_steps": 0, "eval_every": 1}
+    numbers = {name: (config[name], low) for name, low in lowest.items()}
+    numbers["trainer.log_every"] = (config["trainer"]["log_every"], 1)
+    for optional, value in (("threads", config["threads"]), ("trainer.batch_size", config["trainer"]["batch_size"])):
+        if value is not None:
+            numbers[optional] = (value, 1)
+    for name, (value, low) in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise UserError(f"{name}={value!r} must be a whole number of at least {low}")

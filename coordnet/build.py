@@ -1,0 +1,100 @@
+"""From a config node to an object: import, one getattr, one call, and one clear line if that cannot be."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from coordnet import shipped
+from coordnet.errors import UserError
+
+Node = Mapping[str, Any]
+
+
+def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The callable that `node["_target_"]` names, with the node's other entries bound to it.
+
+    Args:
+        node: A `_target_`, and keyword arguments.
+        key: The node's name in the config, for messages.
+        allow: Prefixes such as "mypkg." that targets may have besides those the shipped configs name.
+
+    Raises:
+        UserError: The target is not allowed or not there, or an option is unknown or of the wrong type.
+    """
+    target = node["_target_"]
+    if target not in shipped.targets() and not str(target).startswith(tuple(allow)):
+        raise UserError(
+            f"{key}._target_={target} is none of the shipped ones; "
+            f"if you trust it, add --allow {str(target).split('.')[0]}."
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{key}._target_={target} cannot be imported: {error}") from None
+    options = {name: value for name, value in node.items() if name != "_target_"}
+    check_options(function, options, key)
+    return partial(function, **options)
+
+
+def build(node: Node, key: str, allow: Sequence[str] = (), **given: Any) -> Any:
+    """Call the factory of a node with further keyword arguments; a ValueError becomes a UserError."""
+    make = factory(node, key, allow)
+    try:
+        return make(**given)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def check_options(function: Callable[..., Any], options: Node, key: str) -> None:
+    parameters = inspect.signature(function).parameters
+    hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    for name, value in options.items():
+        if name not in parameters:
+            raise UserError(f"{key}.{name} is unknown{did_you_mean(name, parameters)}")
+        hint = hints.get(name, Any)
+        if not matches(value, hint):
+            raise UserError(f"{key}.{name}={value!r} must be {spoken(hint)}")
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """A suggestion to end a sentence with, or the full list where nothing is near."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+
+
+def matches(value: object, hint: Any) -> bool:
+    """Whether a plain config value fits a type hint; hints that are not about plain values fit everything."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(matches(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin in (Sequence, list, tuple):
+        return isinstance(value, list | tuple) and all(matches(v, arguments[0]) for v in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool, NoneType):
+        return isinstance(value, hint)
+    return origin is None and not isinstance(hint, type)
+
+
+def spoken(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(spoken(argument) for argument in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Sequence, list, tuple):
+        return f"a list whose entries are {spoken(arguments[0])}"
+    names = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
+    return names.get(hint, "null" if hint is NoneType else str(hint))

@@ -1,0 +1,87 @@
+"""Where samples sit. Coordinates are cell centres, x before y; the longest axis spans [-1, 1]."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from coordnet.errors import UserError
+
+FieldFunction = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A box of cubic cells.
+
+    A frequency of f means f cycles across the longest axis, so the phase of a sinusoid at x is pi f x.
+
+    Args:
+        size: Samples per axis, x first (an image of height 2 and width 3 has size (3, 2)).
+        stride: Every stride-th sample along each axis is trained on.
+    """
+
+    size: tuple[int, ...]
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.size or min(self.size) < 1:
+            raise UserError(f"domain.size: {self.size} must hold at least one sample per axis")
+        if not 1 <= self.stride <= max(self.size):
+            raise UserError(f"holdout={self.stride} must lie between 1 (train on all) and {max(self.size)}")
+
+    @property
+    def dim(self) -> int:
+        return len(self.size)
+
+    @property
+    def spacing(self) -> float:
+        """Distance between neighbouring samples."""
+        return 2 / max(self.size)
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Half the length of each axis: the box is [-extent, extent]."""
+        return tuple(n / max(self.size) for n in self.size)
+
+    @property
+    def nyquist(self) -> float:
+        """The highest frequency that the *training* samples can tell apart, in cycles across the domain."""
+        return max(self.size) / self.stride / 2
+
+    def centres(self, index: Tensor) -> Tensor:
+        """Coordinates (*, dim) float32 of cells with integer index (*, dim), x first."""
+        size = torch.tensor(self.size, device=index.device)
+        return (2 * index + 1 - size).float() / max(self.size)
+
+    def unravel(self, flat: Tensor) -> Tensor:
+        """Index (*, dim), x first, of a flat row-major index (*,) in which x runs fastest."""
+        index = []
+        for n in self.size:
+            index.append(flat % n)
+            flat = flat // n
+        return torch.stack(index, dim=-1)
+
+    @property
+    def num_samples(self) -> int:
+        return int(torch.tensor(self.size).prod())
+
+    def grid(self) -> Tensor:
+        """Coordinates of all cells, (*reversed(size), dim): an image grid is (height, width, 2)."""
+        flat = torch.arange(self.num_samples).reshape(self.size[::-1])
+        return self.centres(self.unravel(flat))
+
+
+def chunks(total: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover range(total)."""
+    bounds = [*range(0, total, size), total]
+    return (slice(a, b) for a, b in pairwise(bounds))
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], coords: Tensor, size: int = 65536) -> Tensor:
+    """Evaluate `function` on coords (*, d) in chunks of `size` points, so that memory stays bounded: (*, C)."""
+    flat = coords.reshape(-1, coords.shape[-1])
+    values = torch.cat([function(flat[part]) for part in chunks(len(flat), size)])
+    return values.reshape(*coords.shape[:-1], values.shape[-1])

@@ -1,0 +1,82 @@
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coordnet.encodings.base import Encoding
+from coordnet.errors import UserError
+from coordnet.networks.base import Network
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Field(nn.Module):
+    """coords (*, d) -> encoding -> network -> value (*, C).
+
+    Args:
+        encoding: From coordinates to features; always in float32.
+        network: From features to raw outputs; `in_dim` must equal `encoding.out_dim`.
+        value_range: (low, high) that the signal lives in, to which the network's output is brought;
+            None leaves the output as it is.
+        precision: Of the hidden layers. Coordinates, phases, weights and the value stay in float32.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        network: Network,
+        value_range: tuple[float, float] | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.network = network
+        self.value_range = value_range
+        self.precision = precision
+
+    def forward(self, coords: Tensor) -> Tensor:
+        features = self.encoding(coords)
+        half = self.precision == "bfloat16"
+        if half and not self.encoding.raw:
+            features = features.bfloat16()
+        with torch.autocast(coords.device.type, torch.bfloat16, enabled=half):
+            raw = self.network(features)
+        raw = raw.float()
+        if self.value_range is None:
+            return raw
+        low, high = self.value_range
+        return low + (high - low) * self.network.to_unit(raw)
+
+
+class Interpolation(nn.Module):
+    """The field that nobody trained: bilinear or bicubic (Keys, a = -0.75) interpolation of the training samples.
+
+    Args:
+        samples: (rows, columns, C), the training pixels.
+        first: (2,) coordinates, x first, of samples[0, 0].
+        last: (2,) coordinates of samples[-1, -1]. Beyond both, the border value is repeated.
+        mode: "bilinear" or "bicubic".
+    """
+
+    def __init__(
+        self, samples: Tensor, first: Tensor, last: Tensor, mode: Literal["bilinear", "bicubic"]
+    ) -> None:
+        super().__init__()
+        if mode not in ("bilinear", "bicubic"):
+            raise UserError(f"baseline={mode!r} must be one of bilinear, bicubic")
+        self.register_buffer("planes", samples.permute(2, 0, 1)[None].float())
+        self.register_buffer("centre", (first + last) / 2)
+        self.register_buffer("half", (last - first).clamp(min=torch.finfo().tiny) / 2)
+        self.mode = mode
+
+    planes: Tensor
+    centre: Tensor
+    half: Tensor
+
+    def forward(self, coords: Tensor) -> Tensor:
+        flat = ((coords - self.centre) / self.half).reshape(1, 1, -1, 2)
+        values = F.grid_sample(
+            self.planes, flat, mode=self.mode, padding_mode="border", align_corners=True
+        )
+        return values[0, :, 0].T.reshape(*coords.shape[:-1], -1)

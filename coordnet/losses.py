@@ -1,0 +1,13 @@
+"""Loss terms: functions of (prediction, batch), both dicts of named tensors."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+
+
+def mse(prediction: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+    """Mean squared error of the observed value."""
+    return F.mse_loss(prediction["value"], batch["value"])

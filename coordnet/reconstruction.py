@@ -1,0 +1,74 @@
+from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
+
+import lightning as L
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from coordnet.data import Batches
+from coordnet.forward_maps.base import ForwardMap
+from coordnet.losses import Loss, mse
+from coordnet.signals.base import Evaluation
+
+
+class Reconstruction(L.LightningModule):
+    """A field, seen through a forward map, fitted to the observations of a signal.
+
+    Args:
+        field: Maps coordinates to values.
+        forward_map: Maps the field and a batch to named predictions.
+        batches: Observations by step.
+        optimizer: From parameters to an optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
+        schedule: From the optimiser to a learning-rate schedule that is advanced every step; None keeps it constant.
+        losses: Terms by name with their weights; the loss is the weighted sum.
+    """
+
+    def __init__(
+        self,
+        field: nn.Module,
+        forward_map: ForwardMap,
+        batches: Batches,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[[Optimizer], LRScheduler] | None = None,
+        losses: Mapping[str, tuple[float, Loss]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.field = field
+        self.forward_map = forward_map
+        self.batches = batches
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.losses = losses or {"mse": (1.0, mse)}
+
+    def train_dataloader(self) -> "Endless":
+        return Endless()
+
+    def training_step(self, *_: object) -> Tensor:
+        batch = self.batches(self.global_step, self.global_rank)
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        prediction = self.forward_map(self.field, batch)
+        terms = [weight * loss(prediction, batch) for weight, loss in self.losses.values()]
+        return sum(terms[1:], start=terms[0])
+
+    def evaluate(self) -> Evaluation:
+        """Score the field on the signal."""
+
+        def field(coords: Tensor) -> Tensor:
+            return self.field(coords.to(self.device)).cpu()
+
+        return self.batches.signal.evaluate(field, lambda batch: self.forward_map(field, batch))
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule is None:
+            return optimizer
+        schedule = {"scheduler": self.schedule(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+class Endless:
+    """Lightning's loop wants a loader; batches come from the step alone, so this one holds nothing."""
+
+    def __iter__(self) -> Iterator[int]:
+        return repeat(0)

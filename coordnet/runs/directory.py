@@ -1,0 +1,78 @@
+"""A run's own directory: claimed by one process, and its state in status.json."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from coordnet.errors import UserError
+
+LOCK = "run.lock"
+STATUS = "status.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step, so that a reader sees the old text or the new one."""
+    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def claim(directory: Path) -> IO[str]:
+    """Lock a directory for this process until the returned file is closed.
+
+    Raises:
+        UserError: Another live process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = (directory / LOCK).open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise UserError(f"{directory} is in use by {holder}; wait for it or choose another directory") from None
+    lock.truncate(0)
+    lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+    lock.flush()
+    return lock
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a live process has claimed the directory."""
+    try:
+        with (directory / LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def write_status(directory: Path, status: str, **details: Any) -> None:
+    write_text(directory / STATUS, json.dumps({"status": status, **details}, indent=2) + "\n")
+
+
+def read_status(directory: Path) -> Mapping[str, Any]:
+    """What status.json says, with "killed" for a run that says running and whose process is gone."""
+    try:
+        status = json.loads((directory / STATUS).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{directory} is no run: it has no {STATUS}") from None
+    except ValueError as error:
+        raise UserError(f"{directory / STATUS} is damaged: {error}") from None
+    if status["status"] == "running" and not is_held(directory):
+        return {**status, "status": "killed"}
+    return status
+
+
+def is_run(directory: Path) -> bool:
+    return (directory / STATUS).is_file()

@@ -1,0 +1,145 @@
+"""One run: from a config and an empty directory to metrics, pictures and checkpoints in it."""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from coordnet.assemble import assemble, is_trained
+from coordnet.callbacks.evaluation import Evaluation
+from coordnet.callbacks.progress import ProgressBar
+from coordnet.callbacks.saving import Saving
+from coordnet.errors import Diverged, UserError
+from coordnet.reconstruction import Reconstruction
+from coordnet.runs import checkpoint
+from coordnet.runs.directory import claim, read_status, write_status, write_text
+from coordnet.runs.provenance import provenance
+from coordnet.runtime import keep_memory, set_threads
+
+Config = Mapping[str, Any]
+CONFIG = "config.yaml"
+TENSORBOARD = "tb"
+
+
+def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+    """Set the process up and build the run's objects.
+
+    Returns the config with every automatic choice resolved, so that a resumed run makes the same ones.
+    """
+    keep_memory()
+    config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
+    model = assemble(config, allow)
+    config["trainer"]["precision"] = getattr(model.field, "precision", "float32")
+    return config, model
+
+
+def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
+    """Train into a directory that holds no run yet; returns the final metrics."""
+    config, model = prepare(config, allow)
+    with claim(directory):
+        if (directory / CONFIG).exists():
+            raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
+        write_text(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        return execute(config, model, directory, resume=False)
+
+
+def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
+    """Continue a run where its last checkpoint stands; returns the final metrics."""
+    config = read_config(directory)
+    status = read_status(directory)["status"]
+    if status == "finished":
+        raise UserError(f"{directory} is finished; there is nothing to resume")
+    config, model = prepare(config, allow)
+    with claim(directory):
+        return execute(config, model, directory, resume=True)
+
+
+def read_config(directory: Path) -> Config:
+    """The resolved config of a run."""
+    path = directory / CONFIG
+    if not path.is_file():
+        raise UserError(f"{directory} is no run: it has no {CONFIG}")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is damaged: it is no mapping")
+    return config
+
+
+def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+    """The module of a run with the weights of its `which` ("last" or "best") checkpoint."""
+    config, model = prepare(read_config(directory), allow)
+    if is_trained(config):
+        content = checkpoint.load(directory / "checkpoints" / f"{which}.ckpt")
+        model.load_state_dict(content["state_dict"])
+    return config, model
+
+
+def execute(
+    config: Config, model: Reconstruction, directory: Path, resume: bool
+) -> dict[str, float]:
+    facts = provenance(model, config["trainer"]["precision"])
+    write_status(directory, "running", **facts)
+    evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"])
+    logger = TensorBoardLogger(directory, name="", version="", sub_dir=TENSORBOARD, default_hp_metric=False)
+    try:
+        train(config, model, directory, evaluation, logger, resume, facts)
+    except BaseException as error:
+        write_status(directory, outcome(error), reason=str(error), **facts)
+        raise
+    write_hyperparameters(logger, directory / TENSORBOARD, config, evaluation.latest)
+    write_status(directory, "finished", **facts)
+    return evaluation.latest
+
+
+def outcome(error: BaseException) -> str:
+    if isinstance(error, Diverged):
+        return "diverged"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def train(
+    config: Config,
+    model: Reconstruction,
+    directory: Path,
+    evaluation: Evaluation,
+    logger: TensorBoardLogger,
+    resume: bool,
+    facts: Mapping[str, Any],
+) -> None:
+    steps = config["max_steps"] if is_trained(config) else 0
+    title = config["label"] or config["name"]
+    saving = Saving(directory, config["eval_every"], evaluation)
+    trainer = L.Trainer(
+        accelerator=config["trainer"]["accelerator"],
+        devices=1,
+        max_steps=steps,
+        max_epochs=-1,
+        logger=logger,
+        callbacks=[evaluation, saving, ProgressBar(title, evaluation)],
+        plugins=[checkpoint.VerifiedCheckpointIO()],
+        default_root_dir=directory,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    last = directory / "checkpoints" / "last.ckpt"
+    if not resume:
+        for name, values in (("config", config), ("provenance", facts)):
+            text = yaml.safe_dump(dict(values), sort_keys=False)
+            logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
+    if steps == 0:
+        trainer.strategy.connect(model)
+        evaluation.evaluate(trainer, model, loss=float("nan"))
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        trainer.fit(model, ckpt_path=str(last) if resume and last.exists() else None)

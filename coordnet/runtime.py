@@ -1,0 +1,49 @@
+"""How a process uses its machine. Nothing here changes what is computed, except the precision asked for."""
+
+import ctypes
+import os
+import platform
+
+import torch
+
+from coordnet.errors import UserError
+from coordnet.fields import Precision
+
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
+
+
+def keep_memory() -> None:
+    """Make glibc keep freed memory: returning large blocks to the kernel costs 1.5 to 3 times of a training step."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def set_threads(threads: int | None) -> int:
+    """Use this many threads, or all cores that the process may run on; returns how many."""
+    if threads is not None and threads < 1:
+        raise UserError(f"threads={threads} must be at least 1, or null for all cores")
+    if threads is None and hasattr(os, "sched_getaffinity"):
+        threads = len(os.sched_getaffinity(0))
+    count = threads or os.cpu_count() or 1
+    torch.set_num_threads(count)
+    return count
+
+
+def choose_precision(asked: str, bfloat16_safe: bool) -> Precision:
+    """Resolve "auto": bfloat16 where the network stands it and the processor multiplies it natively."""
+    if asked == "auto":
+        return "bfloat16" if bfloat16_safe and has_bfloat16() else "float32"
+    if asked not in ("float32", "bfloat16"):
+        raise UserError(f"trainer.precision={asked!r} must be one of auto, float32, bfloat16")
+    return "float32" if asked == "float32" else "bfloat16"
+
+
+def has_bfloat16() -> bool:
+    """Whether matrices of bfloat16 are multiplied natively here: by AVX-512, AMX or a GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -1,0 +1,19 @@
+"""The configs that come with the package."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+
+def config_dir() -> Path:
+    """Where the shipped configs are: inside an installed wheel, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+@cache
+def targets() -> frozenset[str]:
+    """All `_target_` names in the shipped configs: what a config may name without being allowed explicitly."""
+    texts = (file.read_text() for file in config_dir().rglob("*.yaml"))
+    return frozenset(name for text in texts for name in re.findall(r"_target_:\s*([\w.]+)", text))

@@ -1,0 +1,48 @@
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from coordnet.coords import Domain, FieldFunction
+
+Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+
+class Evaluation(NamedTuple):
+    """What a signal says of a field.
+
+    Attributes:
+        metrics: Under their TensorBoard names, such as "test/psnr".
+        pictures: uint8 (height, width, 3).
+        score: Higher is better; taken on validation samples where there are any, never on the test samples.
+    """
+
+    metrics: dict[str, float]
+    pictures: dict[str, np.ndarray]
+    score: float
+
+
+class Signal(ABC):
+    """Ground truth, and what is observed of it.
+
+    Attributes:
+        domain: Where it lives.
+        channels: Values per point.
+        value_range: (low, high) that values lie in, or None if unbounded.
+        num_observations: How many there are to train on.
+    """
+
+    domain: Domain
+    channels: int
+    value_range: tuple[float, float] | None
+    num_observations: int
+
+    @abstractmethod
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        """The observations with index (n,) in [0, num_observations): inputs of the forward map and "value"."""
+
+    @abstractmethod
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        """Score a field. `predict` maps what `observe` returned to the forward map's prediction."""

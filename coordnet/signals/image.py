@@ -1,0 +1,132 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordnet import viz
+from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.errors import UserError
+from coordnet.fields import Interpolation
+from coordnet.metrics import psnr, ssim
+from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.image_file import read_image
+
+EVALUATED_SIDE = 2048
+
+
+class Image(Signal):
+    """An image, trained on every `holdout`-th pixel in each direction.
+
+    With a hold-out of s > 1 the training pixels are [::s, ::s], the test pixels the offset grid [s//2::s, s//2::s],
+    and all others are for validation. Images beyond 2048 pixels a side are scored on a centre window of that side.
+
+    Args:
+        pixels: (height, width, channels), uint8 or float in [0, 1]; kept as it is, and made float per batch.
+        holdout: s; 1 trains on all pixels.
+    """
+
+    value_range = (0.0, 1.0)
+
+    def __init__(self, pixels: Tensor, holdout: int = 1) -> None:
+        height, width, self.channels = pixels.shape
+        if not 1 <= holdout <= min(height, width):
+            raise UserError(
+                f"signal.holdout={holdout} must lie between 1 (train on all pixels) and {min(height, width)}"
+            )
+        self.domain = Domain((width, height), holdout)
+        self.pixels = pixels
+        self.holdout = holdout
+        self.columns = -(-width // holdout)
+        self.num_observations = self.columns * -(-height // holdout)
+
+    def values(self, pixels: Tensor) -> Tensor:
+        return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        x = index % self.columns * self.holdout
+        y = index // self.columns * self.holdout
+        coords = self.domain.centres(torch.stack([x, y], dim=-1))
+        return {"coords": coords, "value": self.values(self.pixels[y, x])}
+
+    def interpolation(self, mode: Literal["bilinear", "bicubic"]) -> Interpolation:
+        """The field that interpolates the training pixels."""
+        samples = self.values(self.pixels[:: self.holdout, :: self.holdout])
+        ends = self.observe(torch.tensor([0, self.num_observations - 1]))["coords"]
+        return Interpolation(samples, ends[0], ends[1], mode)
+
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns that are scored, starting on a training pixel."""
+        slices = []
+        for n in self.pixels.shape[:2]:
+            start = max(0, n - EVALUATED_SIDE) // 2 // self.holdout * self.holdout
+            slices.append(slice(start, min(n, start + EVALUATED_SIDE)))
+        return slices[0], slices[1]
+
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        rows, columns = self.window()
+        target = self.values(self.pixels[rows, columns])
+        y, x = torch.meshgrid(
+            torch.arange(rows.start, rows.stop),
+            torch.arange(columns.start, columns.stop),
+            indexing="ij",
+        )
+        prediction = in_chunks(field, self.domain.centres(torch.stack([x, y], dim=-1)))
+        metrics = self.metrics(prediction, target)
+        score = metrics.get("val/psnr", metrics["train/psnr"])
+        strip = viz.strip(target.numpy(), prediction.numpy())
+        return Evaluation(metrics, {"target | prediction | error": strip}, score)
+
+    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Metrics of a window (height, width, channels) that starts on a training pixel."""
+        s = self.holdout
+        train = (slice(None, None, s), slice(None, None, s))
+        metrics = {"train/psnr": psnr(prediction[train], target[train])}
+        if s == 1:
+            return metrics | {"train/ssim": ssim(prediction, target)}
+        test = (slice(s // 2, None, s), slice(s // 2, None, s))
+        rest = torch.ones(target.shape[:2], dtype=torch.bool)
+        rest[train] = rest[test] = False
+        return metrics | {
+            "val/psnr": psnr(prediction[rest], target[rest]),
+            "test/psnr": psnr(prediction[test], target[test]),
+            "test/psnr_all": psnr(prediction, target),
+            "test/ssim": ssim(prediction[test], target[test]),
+        }
+
+
+def image_file(
+    path: str,
+    holdout: int = 1,
+    crop: Sequence[int] | None = None,
+    resize: Sequence[int] | None = None,
+    background: Literal["white", "black"] | None = "white",
+    max_pixels: int = 178_956_970,
+) -> Image:
+    """An image file of the user's: see `read_image` for the options."""
+    return Image(read_image(Path(path), crop, resize, background, max_pixels), holdout)
+
+
+def skimage_image(
+    name: str,
+    holdout: int = 1,
+    crop: Sequence[int] | None = None,
+    resize: Sequence[int] | None = None,
+) -> Image:
+    """One of the photographs that scikit-image carries, such as astronaut, camera or coffee."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    files = {file.stem: file for file in folder.glob("*.*") if file.suffix in (".png", ".jpg")}
+    if name not in files:
+        raise UserError(f"signal.name={name!r} must be one of {', '.join(sorted(files))}")
+    return Image(read_image(files[name], crop, resize), holdout)
+
+
+def image_from_array(values: NDArray[np.floating], holdout: int) -> Image:
+    """An image made by a formula, (height, width) or (height, width, channels), in [0, 1]."""
+    pixels = torch.from_numpy(np.atleast_3d(values).astype(np.float32))
+    return Image(pixels, holdout)

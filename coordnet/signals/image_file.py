@@ -1,0 +1,101 @@
+"""Reading a picture that somebody else made: every kind by a stated rule, or one clear line."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from coordnet.errors import UserError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+
+
+def read_image(
+    path: Path,
+    crop: Sequence[int] | None = None,
+    resize: Sequence[int] | None = None,
+    background: str | None = "white",
+    max_pixels: int = 178_956_970,
+) -> Tensor:
+    """Pixels (height, width, channels) uint8: 1 channel for grey files, 3 for colour, 4 for kept opacity.
+
+    EXIF rotation is applied; palettes and CMYK become RGB; 16-bit grey keeps its 8 high bits.
+
+    Args:
+        path: A PNG, JPEG, WebP, TIFF or BMP file with one frame.
+        crop: (left, top, right, bottom) in pixels, applied first.
+        resize: (width, height) in pixels, by area averaging.
+        background: What transparent files are laid on, "white" or "black"; None keeps opacity as a fourth channel.
+        max_pixels: Larger files are refused from their header, before anything is decoded.
+            Pillow's own limit is the default.
+
+    Raises:
+        UserError: The file cannot be read by these rules.
+    """
+    if background not in (None, "white", "black"):
+        raise UserError(f"signal.background={background!r} must be white, black or null")
+    if not path.is_file():
+        problem = "is not a regular file" if path.exists() else "does not exist"
+        raise UserError(f"signal.path={str(path)!r} {problem}; give a PNG, JPEG, WebP, TIFF or BMP file")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures at a limit of its own; ours is max_pixels.
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            with Pillow.open(path, formats=FORMATS) as file:
+                width, height = file.size
+                if width * height > max_pixels:
+                    raise UserError(
+                        f"signal.path={str(path)!r} has {width} x {height} pixels, more than "
+                        f"signal.max_pixels={max_pixels}"
+                    )
+                if getattr(file, "n_frames", 1) > 1:
+                    raise UserError(f"signal.path={str(path)!r} has {file.n_frames} frames; one is allowed")
+                picture = ImageOps.exif_transpose(file)
+                picture = edit(flatten(picture, background), crop, resize)
+    except UnidentifiedImageError:
+        raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
+    except Pillow.DecompressionBombError:
+        raise UserError(f"signal.path={str(path)!r} is above Pillow's limit of 178956970 pixels") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"signal.path={str(path)!r} cannot be read: {error}") from None
+    pixels = np.array(picture)
+    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
+    """Bring any mode to L, RGB or (with background None) RGBA."""
+    if picture.mode == "F":
+        raise UserError("signal.path: float pictures have no stated range; save as 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        return Pillow.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
+    if picture.mode in ("1", "L"):
+        return picture.convert("L")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    rgba = picture.convert("RGBA")
+    if background is None:
+        return rgba
+    flat = Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, background), rgba)
+    return flat.convert("L" if picture.mode == "LA" else "RGB")
+
+
+def edit(picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int] | None) -> Pillow.Image:
+    if crop is not None:
+        width, height = picture.size
+        if len(crop) != 4 or not (0 <= crop[0] < crop[2] <= width and 0 <= crop[1] < crop[3] <= height):
+            raise UserError(
+                f"signal.crop={list(crop)} must be [left, top, right, bottom] within {width} x {height} pixels"
+            )
+        picture = picture.crop((crop[0], crop[1], crop[2], crop[3]))
+    if resize is not None:
+        if len(resize) != 2 or min(resize) < 1:
+            raise UserError(f"signal.resize={list(resize)} must be [width, height], both at least 1")
+        picture = picture.resize((resize[0], resize[1]), Pillow.Resampling.BOX)
+    return picture

@@ -1,0 +1,71 @@
+"""Arrays to pictures. Values are floats, pictures uint8 (height, width, 3); nothing here knows a logger."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Values = NDArray[np.floating]
+
+GAP = 4
+
+
+def to_pixels(values: Values) -> Picture:
+    """Values (height, width, channels) in [0, 1] as pixels of the same shape, clipped and rounded."""
+    return (values.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def to_rgb(values: Values) -> Picture:
+    """Values (height, width, 1, 3 or 4) in [0, 1] as RGB; a fourth channel is opacity over white."""
+    if values.shape[2] == 4:
+        alpha = values[..., 3:].clip(0, 1)
+        values = values[..., :3] * alpha + 1 - alpha
+    return to_pixels(np.broadcast_to(values, (*values.shape[:2], 3)))
+
+
+def heat(values: Values, top: float) -> Picture:
+    """Values (height, width) in a perceptual colour map: 0 is black, `top` and above bright yellow."""
+    from matplotlib import colormaps
+
+    return to_pixels(colormaps["inferno"](values / top)[..., :3])
+
+
+def shrink(values: Values, longest: int) -> Values:
+    """Average whole blocks of (height, width, channels) until the longest side is at most `longest`."""
+    factor = -(-max(values.shape[:2]) // longest)
+    if factor == 1:
+        return values
+    rows, columns = (max(1, n // factor) for n in values.shape[:2])
+    blocks = [factor if n >= factor else n for n in values.shape[:2]]
+    cut = values[: rows * blocks[0], : columns * blocks[1]]
+    return cut.reshape(rows, blocks[0], columns, blocks[1], -1).mean(axis=(1, 3))
+
+
+def side_by_side(pictures: Sequence[Picture]) -> Picture:
+    """Join pictures of one height from left to right, with white gaps."""
+    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (picture, gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
+    """target | prediction | absolute error (mean over channels; full scale 0.25) as one picture."""
+    target, prediction = shrink(target, longest), shrink(prediction.clip(0, 1), longest)
+    error = np.abs(target - prediction).mean(axis=2)
+    return side_by_side([to_rgb(target), to_rgb(prediction), heat(error, top=0.25)])
+
+
+def curves(x: Values, lines: dict[str, Values], title: str) -> Picture:
+    """Curves over x (n,), one per name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot(title=title, xlim=(x[0], x[-1]))
+    for name, y in lines.items():
+        axes.plot(x, y, linewidth=1, label=name)
+    axes.legend(loc="upper right")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -27,7 +27,9 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     check_numbers(config)
     L.seed_everything(config["seed"], verbose=False)
     signal: Signal = build(config["signal"], "signal", allow)
-    field = interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
+    field = (
+        interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
+    )
     forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
     trainer = config["trainer"]
     batches = Batches(signal, trainer["batch_size"], config["seed"])
@@ -50,9 +52,7 @@ def is_trained(config: Config) -> bool:
 
 def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
-    network = build(
-        config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels
-    )
+    network = build(config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels)
     precision = choose_precision(config["trainer"]["precision"], network.bfloat16_safe)
     return Field(encoding, network, signal.value_range, precision)
 
@@ -78,7 +78,10 @@ def check_numbers(config: Config) -> None:
     lowest = {"seed": 0, "max_steps": 0, "eval_every": 1}
     numbers = {name: (config[name], low) for name, low in lowest.items()}
     numbers["trainer.log_every"] = (config["trainer"]["log_every"], 1)
-    for optional, value in (("threads", config["threads"]), ("trainer.batch_size", config["trainer"]["batch_size"])):
+    for optional, value in (
+        ("threads", config["threads"]),
+        ("trainer.batch_size", config["trainer"]["batch_size"]),
+    ):
         if value is not None:
             numbers[optional] = (value, 1)
     for name, (value, low) in numbers.items():

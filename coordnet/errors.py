@@ -4,3 +4,15 @@ class UserError(ValueError):
 
 class Diverged(RuntimeError):
     """Training left the finite numbers; the message names the step."""
+
+
+class Interrupted(RuntimeError):
+    """A signal ended training before its last step.
+
+    Attributes:
+        exit_code: 128 plus the signal's number, as shells have it.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -67,16 +67,14 @@ class Interpolation(nn.Module):
             raise UserError(f"baseline={mode!r} must be one of bilinear, bicubic")
         self.register_buffer("planes", samples.permute(2, 0, 1)[None].float())
         self.register_buffer("centre", (first + last) / 2)
-        self.register_buffer("half", (last - first).clamp(min=torch.finfo().tiny) / 2)
+        self.register_buffer("reach", (last - first).clamp(min=torch.finfo().tiny) / 2)
         self.mode = mode
 
     planes: Tensor
     centre: Tensor
-    half: Tensor
+    reach: Tensor
 
     def forward(self, coords: Tensor) -> Tensor:
-        flat = ((coords - self.centre) / self.half).reshape(1, 1, -1, 2)
-        values = F.grid_sample(
-            self.planes, flat, mode=self.mode, padding_mode="border", align_corners=True
-        )
+        flat = ((coords - self.centre) / self.reach).reshape(1, 1, -1, 2)
+        values = F.grid_sample(self.planes, flat, mode=self.mode, padding_mode="border", align_corners=True)
         return values[0, :, 0].T.reshape(*coords.shape[:-1], -1)

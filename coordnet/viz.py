@@ -69,3 +69,22 @@ def curves(x: Values, lines: dict[str, Values], title: str) -> Picture:
     axes.legend(loc="upper right")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def sheet(pictures: dict[str, Picture], columns: int = 2) -> Picture:
+    """Pictures under their captions, as a grid; each keeps its pixels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    caption = 28
+    height = max(picture.shape[0] for picture in pictures.values()) + caption
+    width = max(picture.shape[1] for picture in pictures.values()) + 2 * GAP
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (columns * width, rows * height + GAP), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=20)
+    for i, (name, picture) in enumerate(pictures.items()):
+        left, top = i % columns * width + GAP, i // columns * height
+        draw.text((left, top), name, fill="black", font=font)
+        canvas.paste(Image.fromarray(picture), (left, top + caption))
+    return np.asarray(canvas)

@@ -35,16 +35,20 @@ class Evaluation(L.Callback):
         directory: The run's; gets metrics.csv and images/.
         every: Steps between scores.
         log_every: Steps between points of train/loss in TensorBoard.
+        hyperparameters: The flat config, for TensorBoard's HParams tab.
 
     Attributes:
         latest: The last row written.
         score: The last score, higher is better; checkpoints go by it.
     """
 
-    def __init__(self, directory: Path, every: int, log_every: int) -> None:
+    def __init__(
+        self, directory: Path, every: int, log_every: int, hyperparameters: dict[str, Any]
+    ) -> None:
         self.directory = directory
         self.every = every
         self.log_every = log_every
+        self.hyperparameters = hyperparameters
         self.seconds = 0.0
         self.resumed_at: float | None = None
         self.latest: dict[str, float] = {}
@@ -78,7 +82,7 @@ class Evaluation(L.Callback):
             self.stop_clock()
             self.evaluate(trainer, pl_module, check_finite(outputs["loss"], trainer))
         elif step % self.log_every == 0:
-            self.log(trainer, {"train/loss": check_finite(outputs["loss"], trainer)})
+            self.record(trainer, {"train/loss": check_finite(outputs["loss"], trainer)})
 
     def is_due(self, step: int) -> bool:
         return step % self.every == 0 or is_picture_step(step)
@@ -95,11 +99,17 @@ class Evaluation(L.Callback):
         metrics, pictures, self.score = model.evaluate()
         self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **metrics}
         metrics_file.append(self.file, self.latest)
-        self.log(trainer, {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)})
+        finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}
+        if step == 0:
+            # TensorBoard lists a run's hyperparameters against the newest values of these same tags.
+            for logger in trainer.loggers:
+                assert isinstance(logger, TensorBoardLogger)
+                logger.log_hyperparams(self.hyperparameters, finite, step=0)
+        self.record(trainer, finite)
         if is_picture_step(step) or step == trainer.max_steps:
             self.show(trainer, pictures)
 
-    def log(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
+    def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 

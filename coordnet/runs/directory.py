@@ -38,7 +38,9 @@ def claim(directory: Path) -> IO[str]:
         lock.seek(0)
         holder = lock.read().strip()
         lock.close()
-        raise UserError(f"{directory} is in use by {holder}; wait for it or choose another directory") from None
+        raise UserError(
+            f"{directory} is in use by {holder}; wait for it or choose another directory"
+        ) from None
     lock.truncate(0)
     lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
     lock.flush()

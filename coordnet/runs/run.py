@@ -1,6 +1,8 @@
 """One run: from a config and an empty directory to metrics, pictures and checkpoints in it."""
 
-import json
+import logging
+import math
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from coordnet.assemble import assemble, is_trained
 from coordnet.callbacks.evaluation import Evaluation
 from coordnet.callbacks.progress import ProgressBar
 from coordnet.callbacks.saving import Saving
-from coordnet.errors import Diverged, UserError
+from coordnet.errors import Diverged, Interrupted, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint
 from coordnet.runs.directory import claim, read_status, write_status, write_text
@@ -82,27 +84,39 @@ def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[
     return config, model
 
 
-def execute(
-    config: Config, model: Reconstruction, directory: Path, resume: bool
-) -> dict[str, float]:
+def execute(config: Config, model: Reconstruction, directory: Path, resume: bool) -> dict[str, float]:
     facts = provenance(model, config["trainer"]["precision"])
     write_status(directory, "running", **facts)
-    evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"])
+    evaluation = Evaluation(
+        directory, config["eval_every"], config["trainer"]["log_every"], flatten(config)
+    )
     logger = TensorBoardLogger(directory, name="", version="", sub_dir=TENSORBOARD, default_hp_metric=False)
     try:
         train(config, model, directory, evaluation, logger, resume, facts)
     except BaseException as error:
-        write_status(directory, outcome(error), reason=str(error), **facts)
+        trace = traceback.format_exc() if outcome(error) == "failed" else None
+        write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
         raise
-    write_hyperparameters(logger, directory / TENSORBOARD, config, evaluation.latest)
     write_status(directory, "finished", **facts)
     return evaluation.latest
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys with dots; lists as text."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, int | float | str) else str(value)
+    return flat
 
 
 def outcome(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return "diverged"
-    return "failed" if isinstance(error, Exception) else "interrupted"
+    interrupted = isinstance(error, Interrupted) or not isinstance(error, Exception)
+    return "interrupted" if interrupted else "failed"
 
 
 def train(
@@ -115,6 +129,7 @@ def train(
     facts: Mapping[str, Any],
 ) -> None:
     steps = config["max_steps"] if is_trained(config) else 0
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     title = config["label"] or config["name"]
     saving = Saving(directory, config["eval_every"], evaluation)
     trainer = L.Trainer(
@@ -138,8 +153,10 @@ def train(
             logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
     if steps == 0:
         trainer.strategy.connect(model)
-        evaluation.evaluate(trainer, model, loss=float("nan"))
+        evaluation.evaluate(trainer, model, loss=math.nan)
+        logger.finalize("success")
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        # Of Lightning's own: LeafSpec is deprecated in torch 2.13, and our loader needs no workers.
+        warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(model, ckpt_path=str(last) if resume and last.exists() else None)

@@ -1,0 +1,70 @@
+"""The job list of a sweep: made once, never changed; what became of each job is read from its run directory."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import product as all_pairs
+from pathlib import Path
+from typing import Any
+
+from coordnet.build import did_you_mean
+from coordnet.errors import UserError
+from coordnet.runs.directory import write_text
+
+SWEEP = "sweep.json"
+Job = list[str]
+
+
+def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:
+    """Combine rows with the product of the other overrides.
+
+    What the command line sets wins. Where it sets a key to a value that some row has, as in `label=gaussian` or
+    `encoding=gaussian`, it selects: only the rows with that value are run.
+
+    Args:
+        rows: Label to overrides "key=value".
+        product: Lists of overrides "key=value", without commas.
+
+    Raises:
+        UserError: A label that no row has.
+    """
+    labelled = [[f"label={label}", *row] for label, row in rows.items()]
+    everything = {override for row in labelled for override in row}
+    jobs = []
+    for others, row in all_pairs(product, labelled):
+        chosen = dict(override.split("=", 1) for override in others)
+        if "label" in chosen and chosen["label"] not in rows:
+            raise UserError(
+                f"label={chosen['label']} is no row of this ablation{did_you_mean(chosen['label'], rows)}"
+            )
+        selecting = {key for key, value in chosen.items() if f"{key}={value}" in everything}
+        own = dict(override.split("=", 1) for override in row)
+        if all(own.get(key) == chosen[key] for key in selecting):
+            kept = [f"{key}={value}" for key, value in own.items() if key not in chosen]
+            jobs.append([*kept, *others])
+    if not jobs:
+        raise UserError("the command line selects no row of this ablation")
+    return sorted(jobs, key=lambda job: list(rows).index(dict(o.split("=", 1) for o in job)["label"]))
+
+
+def create_sweep(directory: Path, jobs: Sequence[Job]) -> None:
+    """Make a sweep's directory and its job list.
+
+    Raises:
+        UserError: The directory holds something already.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise UserError(f"hydra.sweep.dir={directory} is not empty; choose a new directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {
+        "command": ["coordnet", "train", *sys.argv[1:]],
+        "jobs": [{"job": i, "overrides": job} for i, job in enumerate(jobs)],
+    }
+    write_text(directory / SWEEP, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_sweep(directory: Path) -> Mapping[str, Any]:
+    path = directory / SWEEP
+    if not path.is_file():
+        raise UserError(f"{directory} is no sweep: it has no {SWEEP}")
+    return dict(json.loads(path.read_text()))

@@ -1,0 +1,48 @@
+"""A Hydra sweeper that knows rows: an ablation's methods, each with overrides of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from coordnet.ablation.report import write_report
+from coordnet.ablation.sweep import create_sweep, narrow
+from coordnet.errors import UserError
+
+
+class RowsSweeper(BasicSweeper):
+    """Jobs are rows times the product of all that is swept with commas, seeds among them.
+
+    Args:
+        max_batch_size: As in Hydra's basic sweeper.
+        params: Keys and comma-separated values to sweep, such as `seed: 0,1,2`.
+        rows: Label to overrides; None for a plain product.
+    """
+
+    check_job: Callable[[Any], None]
+
+    def __init__(
+        self,
+        max_batch_size: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        rows: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, {k: str(v) for k, v in (params or {}).items()})
+        self.rows = {label: list(row) for label, row in (rows or {}).items()}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        parsed = parser.parse_overrides([*self._parse_config(), *arguments])
+        product = self.split_arguments(parsed, None)[0]
+        jobs = narrow(self.rows, product) if self.rows else product
+        for job in jobs:
+            type(self).check_job(self.hydra_context.config_loader.load_sweep_config(self.config, job))
+        directory = Path(self.config.hydra.sweep.dir)
+        create_sweep(directory, jobs)
+        self.launcher.launch(jobs, initial_job_idx=0)
+        statuses = write_report(directory)
+        if any(status != "finished" for status in statuses):
+            raise UserError(f"{directory}: not all jobs finished; see report.md there")

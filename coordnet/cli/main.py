@@ -1,0 +1,68 @@
+"""coordnet: one command. Subcommands are imported when they are called, so that help is quick."""
+
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "train": "fit a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
+    "resume": "continue a run where its last checkpoint stands",
+    "render": "an image of any size or crop from a trained run",
+    "report": "the table of a sweep or a run",
+    "board": "TensorBoard on a directory of runs",
+}
+
+USAGE = "\n".join(
+    [
+        "usage: coordnet COMMAND ...",
+        "",
+        *(f"  {name:8} {text}" for name, text in COMMANDS.items()),
+        "",
+        "  coordnet COMMAND --help    says more",
+        "",
+        "  coordnet train signal=photo signal.name=coffee encoding=positional max_steps=300",
+        "  coordnet train ablation=image_quick",
+    ]
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    # Two jobs side by side starve each other if OpenMP's threads spin; must be set before torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] == "--version":
+        from coordnet import __version__
+
+        print(f"coordnet {__version__}")
+        return 0
+    from coordnet.errors import Diverged, Interrupted, UserError
+
+    try:
+        if argv[0] not in COMMANDS:
+            from coordnet.build import did_you_mean
+
+            raise UserError(f"{argv[0]} is no command{did_you_mean(argv[0], COMMANDS)}")
+        importlib.import_module(f"coordnet.cli.{argv[0]}").main(argv[1:])
+    except UserError as error:
+        return fail(error, 2)
+    except Diverged as error:
+        return fail(error, 3)
+    except OSError as error:
+        return fail(error, 4)
+    except Interrupted as error:
+        return fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    return 0
+
+
+def fail(reason: object, code: int) -> int:
+    print(f"coordnet: {reason}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""`coordnet train`: the edge where Hydra ends and plain configs begin."""
+
+import os
+import re
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from coordnet.build import did_you_mean
+from coordnet.errors import Diverged, UserError
+from coordnet.shipped import config_dir
+
+PATH_KEYS = ("signal.path", "hydra.run.dir", "hydra.sweep.dir")
+ASKS_ONLY = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+
+allowed: list[str] = []
+failures: list[Exception] = []
+
+
+def main(argv: list[str]) -> None:
+    sys.argv = ["coordnet train", *arguments(argv)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ["COORDNET_RUN_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    register_sweeper()
+    run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(task)
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from None
+    if failures:
+        raise failures[0]
+
+
+def arguments(argv: list[str]) -> list[str]:
+    """Take --allow out, put options before overrides, quote paths, and sweep where an ablation is asked for."""
+    rest, options, overrides = iter(argv), [], []
+    for argument in rest:
+        if argument == "--allow":
+            allowed.append(next(rest, ""))
+        elif argument in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"):
+            options += [argument, next(rest, "")]
+        elif argument.startswith("-"):
+            options.append(argument)
+        else:
+            overrides.append(quoted(argument))
+    if "" in allowed:
+        raise UserError("--allow needs a prefix, such as --allow mypkg.")
+    asks = any(option.split("=")[0] in ASKS_ONLY for option in options)
+    sweeps = "-m" in options or "--multirun" in options
+    if any(o.startswith("ablation=") for o in overrides) and not asks and not sweeps:
+        options.append("-m")
+    return options + overrides
+
+
+def quoted(override: str) -> str:
+    """Quote the value of a path key if Hydra's grammar would trip over it."""
+    key, _, value = override.partition("=")
+    if key not in PATH_KEYS or re.fullmatch(r"[\w./+\-:%@?|]*|(['\"]).*\1", value, re.ASCII):
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def register_sweeper() -> None:
+    """Let Hydra 1.3 use a sweeper that lives inside this package."""
+    plugins = Plugins.instance()
+    from coordnet.ablation.sweeper import RowsSweeper
+
+    RowsSweeper.check_job = staticmethod(check)
+    known = Plugins.is_in_toplevel_plugins_module
+    Plugins.is_in_toplevel_plugins_module = staticmethod(  # type: ignore[method-assign]
+        lambda name: known(name) or name.startswith("coordnet.ablation.sweeper.")
+    )
+    plugins.register(RowsSweeper)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain values, without Hydra's own node; relative paths made absolute."""
+    container = OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]))
+    resolved = OmegaConf.to_container(OmegaConf.create(container), resolve=True, throw_on_missing=True)
+    assert isinstance(resolved, dict)
+    path = resolved["signal"].get("path")
+    if isinstance(path, str):
+        resolved["signal"]["path"] = str(Path(path).absolute())
+    return {str(key): value for key, value in resolved.items()}
+
+
+def check(config: DictConfig) -> None:
+    """Build all that a config names, so that a mistake shows before anything is made."""
+    from coordnet.runs.run import prepare
+
+    prepare(plain(config), allowed)
+
+
+def task(config: DictConfig) -> None:
+    from coordnet.runs.run import start
+
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    title = config.label or config.name
+    try:
+        metrics = start(plain(config), directory, allowed)
+    except (UserError, Diverged, OSError) as error:
+        # Kept for `main`, because Hydra prints more than one line of what leaves a task.
+        failures.append(error)
+        print(f"{title}: {error}", file=sys.stderr)
+        return
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "/" in name)
+    print(f"{title}: {shown}\n  {directory}", flush=True)
+
+
+class Validate(Callback):
+    """Checks a single run before Hydra makes its directory; a sweep is checked by its sweeper."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        HydraConfig.instance().set_config(config)
+        try:
+            check(config)
+            directory = Path(config.hydra.run.dir)
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
+        except (UserError, OmegaConfBaseException) as error:
+            # Hydra turns any other exception of a callback into a warning.
+            print(f"coordnet: {error if isinstance(error, UserError) else explain(error)}", file=sys.stderr)
+            sys.exit(2)
+
+
+def explain(error: Exception) -> str:
+    """Hydra's words in one line, with the nearest thing that exists."""
+    text = str(error)
+    if isinstance(error, MissingMandatoryValue):
+        key = text.split(":")[-1].split("\n")[0].strip()
+        return f"{key} has no value; give {key}=..."
+    group = re.search(r"Could not find '([^']*)/([^'/]*)'", text)
+    if group:
+        options = [file.stem for file in (config_dir() / group[1]).glob("*.yaml")]
+        return f"{group[1]}={group[2]} does not exist{did_you_mean(group[2], options)}"
+    key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", text)
+    if key:
+        return f"{key[1].split('=')[0]} is no key of this config{did_you_mean(key[1].split('=')[0], known_keys())}"
+    return " ".join(text.split())
+
+
+def known_keys() -> list[str]:
+    """All keys that the shipped configs have: top-level ones, groups, and the options in each group."""
+    folder = config_dir()
+    keys = [str(key) for key in OmegaConf.load(folder / "train.yaml")]
+    for file in folder.glob("*/*.yaml"):
+        group = file.parent.name
+        if group not in ("experiment", "ablation"):
+            keys += [group, *(f"{group}.{key}" for key in OmegaConf.load(file) if key != "_target_")]
+    return sorted(set(keys) - {"defaults", "hydra"})

@@ -1,0 +1,153 @@
+"""Test pictures with a known spectrum: grey, square, in [0, 1], sampled at cell centres.
+
+x points right and y down, both from -1 to 1. Frequencies are in cycles across the domain, so that a sinusoid of
+frequency f has phase pi f x. Options that cannot be met raise a UserError.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from coordnet.coords import Domain
+from coordnet.errors import UserError
+from coordnet.signals.image import Image, image_from_array
+
+Values = NDArray[np.floating]
+
+MAX_SIZE = 8192
+MAX_SEED = 2**63 - 1
+SUBSAMPLES = 8
+
+
+def check_range(key: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Refuse a value of the option signal.`key` that is NaN or outside [low, high]."""
+    if not low <= value <= high:
+        raise UserError(f"signal.{key}={value} must lie between {low} and {high} {unit}".rstrip())
+
+
+def check_frequency(key: str, value: float, num_samples: int) -> None:
+    """Refuse a negative frequency, and one that `num_samples` samples across the domain would alias."""
+    check_range(key, value, 0, num_samples / 2, f"cycles across the domain at {num_samples} samples")
+
+
+def grid(size: int) -> tuple[Values, Values]:
+    """x and y of all cells, both (size, size)."""
+    check_range("size", size, 2, MAX_SIZE, "pixels")
+    x, y = Domain((size, size)).grid().double().unbind(-1)
+    return x.numpy(), y.numpy()
+
+
+def zone_plate(size: int = 256, holdout: int = 2, max_frequency: float | None = None) -> Image:
+    """Rings 1/2 + 1/2 cos(pi f r^2 / 2), with f the `max_frequency` and r the distance from the centre.
+
+    The local frequency is radial and grows as f r: from 0 at the centre to f at the middle of an edge (r = 1) and
+    sqrt(2) f in the corners, where its component along each axis is again f.
+
+    Args:
+        size: Pixels per side, in [2, 8192].
+        holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
+        max_frequency: In cycles across the domain, in [0, size / 2]; by default the training Nyquist frequency
+            size / holdout / 2, which no component along an axis then exceeds.
+    """
+    x, y = grid(size)
+    check_range("holdout", holdout, 1, size, "pixels")
+    if max_frequency is None:
+        max_frequency = Domain((size, size), holdout).nyquist
+    check_frequency("max_frequency", max_frequency, size)
+    rings = np.cos(math.pi * max_frequency * (x**2 + y**2) / 2)
+    return image_from_array(0.5 + 0.5 * rings, holdout)
+
+
+def grating(size: int = 256, holdout: int = 2, frequency: float = 16.0, angle: float = 0.0) -> Image:
+    """One sinusoid, 1/2 + 1/2 cos(pi b . x) with b = frequency (cos(angle), sin(angle)).
+
+    Args:
+        size: Pixels per side, in [2, 8192].
+        holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
+        frequency: In cycles across the domain, in [0, size / 2].
+        angle: Of the wave vector, in degrees from x (0: vertical stripes) towards y (90: horizontal stripes).
+    """
+    x, y = grid(size)
+    check_frequency("frequency", frequency, size)
+    along = x * math.cos(math.radians(angle)) + y * math.sin(math.radians(angle))
+    return image_from_array(0.5 + 0.5 * np.cos(math.pi * frequency * along), holdout)
+
+
+def siemens_star(size: int = 256, holdout: int = 2, spokes: int = 32) -> Image:
+    """White wedges on black that meet in the centre, each pixel the average of 8 x 8 points.
+
+    At distance r from the centre the frequency is spokes / (pi r) cycles across the domain, so the training
+    Nyquist frequency N is exceeded within r = spokes / (pi N).
+
+    Args:
+        size: Pixels per side, in [2, 8192].
+        holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
+        spokes: White wedges, in [1, size]; the first is centred on the positive x axis.
+    """
+    x, y = grid(size)
+    check_range("spokes", spokes, 1, size)
+    shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * Domain((size, size)).spacing
+    white = np.zeros_like(x)
+    for dx in shifts:
+        for dy in shifts:
+            white += np.cos(spokes * np.arctan2(y + dy, x + dx)) > 0
+    return image_from_array(white / SUBSAMPLES**2, holdout)
+
+
+def power_noise(size: int = 256, holdout: int = 2, exponent: float = 1.0, seed: int = 0) -> Image:
+    """Periodic Gaussian noise whose amplitude falls as 1 / f^exponent, f the radial frequency.
+
+    An affine map brings its lowest pixel to 0 and its highest to 1, which leaves the spectrum's shape as it is.
+
+    Args:
+        size: Pixels per side, in [2, 8192].
+        holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
+        exponent: In [0, 10]: 0 is white noise, 1 is near natural photographs.
+        seed: Of the draw, at least 0.
+    """
+    check_range("size", size, 2, MAX_SIZE, "pixels")
+    check_range("exponent", exponent, 0, 10)
+    check_range("seed", seed, 0, MAX_SEED)
+    white = np.random.default_rng(seed).standard_normal((size, size))
+    frequency = np.hypot(np.fft.fftfreq(size, 1 / size)[:, None], np.fft.rfftfreq(size, 1 / size))
+    frequency[0, 0] = 1
+    noise = np.fft.irfft2(np.fft.rfft2(white) / frequency**exponent, s=(size, size))
+    return image_from_array((noise - noise.min()) / np.ptp(noise), holdout)
+
+
+def text(
+    size: int = 256,
+    holdout: int = 2,
+    words: str = "the quick brown fox jumps over a lazy dog",
+    font_size: float = 24.0,
+    seed: int = 0,
+) -> Image:
+    """Lines of words drawn at random with replacement, black on white, cut off at the right and at the bottom.
+
+    The font is the one that Pillow carries; another version of Pillow may draw it a little differently.
+
+    Args:
+        size: Pixels per side, in [2, 8192].
+        holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
+        words: Separated by white space; the font holds Latin letters only.
+        font_size: In pixels, in [4, 1024]; lines are 1.2 times that apart.
+        seed: Of the draw, at least 0.
+    """
+    check_range("size", size, 2, MAX_SIZE, "pixels")
+    check_range("font_size", font_size, 4, 1024, "pixels")
+    check_range("seed", seed, 0, MAX_SEED)
+    if not words.split():
+        raise UserError(f"signal.words={words!r} must hold at least one word")
+    font = ImageFont.load_default(font_size)
+    picture = Pillow.new("L", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    rng = np.random.default_rng(seed)
+    for top in np.arange(0, size, 1.2 * font_size):
+        line = ""
+        while font.getlength(line) < size:
+            line += f"{rng.choice(words.split())} "
+        draw.text((font_size / 4, top), line, fill="black", font=font)
+    return image_from_array(np.asarray(picture) / 255, holdout)

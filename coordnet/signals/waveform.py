@@ -1,0 +1,139 @@
+"""Signals on a line: what Rahaman et al. (2019) measured the spectral bias with."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordnet import viz
+from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.errors import UserError
+from coordnet.metrics import nmse
+from coordnet.signals.analytic import MAX_SEED, check_frequency, check_range
+from coordnet.signals.base import Evaluation, Predict, Signal
+
+MAX_SAMPLES = 2**20
+
+
+class Waveform(Signal):
+    """Samples on a line, trained on every `holdout`-th of them.
+
+    With a hold-out of s > 1 the training samples are [::s], the test samples [s//2::s], and all others are for
+    validation. With s = 2 there are no others, and the score is taken on the training samples.
+
+    Args:
+        values: (n,) float, unbounded, n at least 2 and not all of them 0.
+        holdout: s, in [1, n]; 1 trains on all samples.
+    """
+
+    value_range = None
+    channels = 1
+
+    def __init__(self, values: Tensor, holdout: int = 1) -> None:
+        check_range("num_samples", len(values), 2, MAX_SAMPLES)
+        check_range("holdout", holdout, 1, len(values), "samples")
+        if not values.any():
+            raise UserError("signal: all values are 0, so there is no energy to measure an error against")
+        self.domain = Domain((len(values),), holdout)
+        self.values = values.float()[:, None]
+        self.holdout = holdout
+        self.num_observations = -(-len(values) // holdout)
+
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        sample = index * self.holdout
+        return {"coords": self.domain.centres(sample[:, None]), "value": self.values[sample]}
+
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        coords = self.domain.grid()
+        prediction = in_chunks(field, coords)
+        metrics = self.metrics(prediction)
+        score = -metrics.get("val/nmse", metrics["train/nmse"])
+        lines = {"target": self.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
+        name = "target | prediction"
+        return Evaluation(metrics, {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score)
+
+    def metrics(self, prediction: Tensor) -> dict[str, float]:
+        """Metrics of a prediction (n, 1) at all samples."""
+        s = self.holdout
+        splits: dict[str, slice | Tensor] = {"train": slice(None, None, s)}
+        if s > 1:
+            splits["test"] = slice(s // 2, None, s)
+        if s > 2:
+            place = torch.arange(len(self.values)) % s
+            splits["val"] = (place != 0) & (place != s // 2)
+        return {f"{name}/nmse": nmse(prediction[part], self.values[part]) for name, part in splits.items()}
+
+
+def times(num_samples: int) -> NDArray[np.floating]:
+    """t = (x + 1) / 2 in [0, 1] at the cell centres, (num_samples,)."""
+    check_range("num_samples", num_samples, 2, MAX_SAMPLES)
+    return (Domain((num_samples,)).grid()[:, 0].double().numpy() + 1) / 2
+
+
+def sines(
+    num_samples: int = 200,
+    holdout: int = 1,
+    frequencies: Sequence[float] = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50),
+    amplitudes: Sequence[float] | None = None,
+    phases: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Waveform:
+    """z(t) = sum_i A_i sin(2 pi k_i t + 2 pi phi_i), t in [0, 1] (Rahaman et al. 2019, sec. 4).
+
+    Args:
+        num_samples: In [2, 2^20].
+        holdout: Every holdout-th sample is trained on, in [1, num_samples].
+        frequencies: k, in cycles across the domain, each in [0, num_samples / 2].
+        amplitudes: A, one per frequency; ones if not given.
+        phases: phi, one per frequency, in cycles; drawn uniformly from [0, 1) if not given.
+        seed: Of that draw, at least 0.
+
+    Raises:
+        UserError: Some option is outside these ranges.
+    """
+    t = times(num_samples)
+    for frequency in frequencies:
+        check_frequency("frequencies", frequency, num_samples)
+    check_range("seed", seed, 0, MAX_SEED)
+    if amplitudes is None:
+        amplitudes = np.ones(len(frequencies)).tolist()
+    if phases is None:
+        phases = np.random.default_rng(seed).random(len(frequencies)).tolist()
+    for key, given in (("amplitudes", amplitudes), ("phases", phases)):
+        if len(given) != len(frequencies):
+            raise UserError(f"signal.{key}={list(given)} must hold {len(frequencies)} numbers, one per frequency")
+    waves = [
+        amplitude * np.sin(2 * math.pi * (frequency * t + phase))
+        for frequency, amplitude, phase in zip(frequencies, amplitudes, phases, strict=True)
+    ]
+    return Waveform(torch.from_numpy(np.sum(waves, axis=0)), holdout)
+
+
+def chirp(
+    num_samples: int = 1024,
+    holdout: int = 2,
+    start_frequency: float = 1.0,
+    stop_frequency: float | None = None,
+) -> Waveform:
+    """A sine whose frequency goes linearly from `start_frequency` at x = -1 to `stop_frequency` at x = 1.
+
+    Args:
+        num_samples: In [2, 2^20].
+        holdout: Every holdout-th sample is trained on, in [1, num_samples].
+        start_frequency: In cycles across the domain, in [0, num_samples / 2].
+        stop_frequency: Likewise; by default the training Nyquist frequency num_samples / holdout / 2.
+
+    Raises:
+        UserError: Some option is outside these ranges.
+    """
+    t = times(num_samples)
+    check_range("holdout", holdout, 1, num_samples, "samples")
+    if stop_frequency is None:
+        stop_frequency = Domain((num_samples,), holdout).nyquist
+    check_frequency("start_frequency", start_frequency, num_samples)
+    check_frequency("stop_frequency", stop_frequency, num_samples)
+    cycles = start_frequency * t + (stop_frequency - start_frequency) * t**2 / 2
+    return Waveform(torch.from_numpy(np.sin(2 * math.pi * cycles)), holdout)

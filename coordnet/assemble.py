@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from coordnet.build import build, factory
+from coordnet.build import build, did_you_mean, factory, matches
 from coordnet.data import Batches
 from coordnet.errors import UserError
 from coordnet.fields import Field
@@ -17,6 +17,12 @@ from coordnet.signals.image import Image
 
 Config = Mapping[str, Any]
 
+KEYS = (
+    *("signal", "encoding", "network", "forward_map", "optimizer", "schedule", "trainer"),
+    *("name", "label", "seed", "max_steps", "eval_every", "threads", "baseline"),
+)
+ACCELERATORS = ("cpu", "cuda", "mps", "auto")
+
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     """Build signal, field, forward map and the module around them, all drawn from `config["seed"]`.
@@ -24,7 +30,7 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     Raises:
         UserError: Some value is not allowed; the message names its key.
     """
-    check_numbers(config)
+    check_top_level(config)
     L.seed_everything(config["seed"], verbose=False)
     signal: Signal = build(config["signal"], "signal", allow)
     field = (
@@ -73,17 +79,25 @@ def check_fit(forward_map: ForwardMap, batches: Batches) -> None:
         )
 
 
-def check_numbers(config: Config) -> None:
-    """Ranges of the top-level numbers."""
-    lowest = {"seed": 0, "max_steps": 0, "eval_every": 1}
-    numbers = {name: (config[name], low) for name, low in lowest.items()}
-    numbers["trainer.log_every"] = (config["trainer"]["log_every"], 1)
-    for optional, value in (
-        ("threads", config["threads"]),
-        ("trainer.batch_size", config["trainer"]["batch_size"]),
-    ):
-        if value is not None:
-            numbers[optional] = (value, 1)
-    for name, (value, low) in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise UserError(f"{name}={value!r} must be a whole number of at least {low}")
+def check_top_level(config: Config) -> None:
+    """Keys, types and ranges of what no constructor checks."""
+    for key in config:
+        if key not in KEYS:
+            raise UserError(f"{key} is no key of this config{did_you_mean(key, KEYS)}")
+    trainer = config["trainer"]
+    whole = {key: (config[key], low) for key, low in (("seed", 0), ("max_steps", 0), ("eval_every", 1))}
+    whole["trainer.log_every"] = (trainer["log_every"], 1)
+    if config["threads"] is not None:
+        whole["threads"] = (config["threads"], 1)
+    if trainer["batch_size"] is not None:
+        whole["trainer.batch_size"] = (trainer["batch_size"], 1)
+    for key, (value, low) in whole.items():
+        if not matches(value, int) or value < low:
+            raise UserError(f"{key}={value!r} must be a whole number of at least {low}")
+    for key in ("name", "label"):
+        if not matches(config[key], str | None) or config[key] == "":
+            raise UserError(f"{key}={config[key]!r} must be text")
+    if trainer["accelerator"] not in ACCELERATORS:
+        raise UserError(
+            f"trainer.accelerator={trainer['accelerator']!r} must be one of {', '.join(ACCELERATORS)}"
+        )

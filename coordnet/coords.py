@@ -75,8 +75,8 @@ class Domain:
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover range(total)."""
-    bounds = [*range(0, total, size), total]
+    """Slices of at most `size` that cover range(total): one empty slice if there is nothing to cover."""
+    bounds = [*range(0, max(total, 1), size), total]
     return (slice(a, b) for a, b in pairwise(bounds))
 
 

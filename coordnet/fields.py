@@ -36,7 +36,9 @@ class Field(nn.Module):
         self.precision = precision
 
     def forward(self, coords: Tensor) -> Tensor:
-        features = self.encoding(coords)
+        # Phases need float32, whatever autocast the caller runs under.
+        with torch.autocast(coords.device.type, enabled=False):
+            features = self.encoding(coords)
         half = self.precision == "bfloat16"
         if half and not self.encoding.raw:
             features = features.bfloat16()

@@ -18,8 +18,8 @@ def ssim(prediction: Tensor, target: Tensor) -> float:
     """
     if min(target.shape[:2]) < 11:
         return float("nan")
-    planes = [x.permute(2, 0, 1)[None] for x in (prediction.clamp(0, 1), target)]
-    value = structural_similarity_index_measure(*planes, data_range=1.0)
+    a, b = (x.permute(2, 0, 1)[None] for x in (prediction.clamp(0, 1), target))
+    value = structural_similarity_index_measure(a, b, data_range=1.0)
     assert isinstance(value, Tensor)
     return float(value)
 

@@ -42,9 +42,7 @@ class Evaluation(L.Callback):
         score: The last score, higher is better; checkpoints go by it.
     """
 
-    def __init__(
-        self, directory: Path, every: int, log_every: int, hyperparameters: dict[str, Any]
-    ) -> None:
+    def __init__(self, directory: Path, every: int, log_every: int, hyperparameters: dict[str, Any]) -> None:
         self.directory = directory
         self.every = every
         self.log_every = log_every

@@ -45,8 +45,8 @@ def arguments(argv: list[str]) -> list[str]:
     """Take --allow out, put options before overrides, quote paths, and sweep where an ablation is asked for."""
     rest, options, overrides = iter(argv), [], []
     for argument in rest:
-        if argument == "--allow":
-            allowed.append(next(rest, ""))
+        if argument == "--allow" or argument.startswith("--allow="):
+            allowed.append(argument.partition("=")[2] or next(rest, ""))
         elif argument in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"):
             options += [argument, next(rest, "")]
         elif argument.startswith("-"):
@@ -78,15 +78,19 @@ def register_sweeper() -> None:
 
     RowsSweeper.check_job = staticmethod(check)
     known = Plugins.is_in_toplevel_plugins_module
-    Plugins.is_in_toplevel_plugins_module = staticmethod(  # type: ignore[method-assign]
-        lambda name: known(name) or name.startswith("coordnet.ablation.sweeper.")
-    )
+
+    def is_known(name: str) -> bool:
+        return known(name) or name.startswith("coordnet.ablation.sweeper.")
+
+    Plugins.is_in_toplevel_plugins_module = staticmethod(is_known)  # type: ignore[assignment]
     plugins.register(RowsSweeper)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The config as plain values, without Hydra's own node; relative paths made absolute."""
-    container = OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]))
+    container = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
+    )
     resolved = OmegaConf.to_container(OmegaConf.create(container), resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     path = resolved["signal"].get("path")
@@ -144,18 +148,31 @@ def explain(error: Exception) -> str:
     if group:
         options = [file.stem for file in (config_dir() / group[1]).glob("*.yaml")]
         return f"{group[1]}={group[2]} does not exist{did_you_mean(group[2], options)}"
-    key = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']*)'", text)
-    if key:
-        return f"{key[1].split('=')[0]} is no key of this config{did_you_mean(key[1].split('=')[0], known_keys())}"
-    return " ".join(text.split())
+    unknown = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^'=]*)", text)
+    if unknown:
+        return unknown_key(unknown[1])
+    swept = re.search(r"Ambiguous value for argument '([^']*)'", text)
+    if swept:
+        return f"{swept[1]}: add -m to sweep over several values"
+    return " ".join(text.split(" See http")[0].split())
 
 
-def known_keys() -> list[str]:
-    """All keys that the shipped configs have: top-level ones, groups, and the options in each group."""
+def unknown_key(key: str) -> str:
+    keys = known_keys()
+    if keys.get(key):
+        group = key.split(".")[0]
+        return f"{key} is a key of {', '.join(f'{group}={option}' for option in keys[key])} only"
+    return f"{key} is no key of this config{did_you_mean(key, keys)}"
+
+
+def known_keys() -> dict[str, list[str]]:
+    """All keys of the shipped configs, each with the options of its group that have it (none for top-level keys)."""
     folder = config_dir()
-    keys = [str(key) for key in OmegaConf.load(folder / "train.yaml")]
-    for file in folder.glob("*/*.yaml"):
+    keys: dict[str, list[str]] = {str(key): [] for key in OmegaConf.load(folder / "train.yaml")}
+    for file in sorted(folder.glob("*/*.yaml")):
         group = file.parent.name
+        keys.setdefault(group, [])
         if group not in ("experiment", "ablation"):
-            keys += [group, *(f"{group}.{key}" for key in OmegaConf.load(file) if key != "_target_")]
-    return sorted(set(keys) - {"defaults", "hydra"})
+            for key in OmegaConf.load(file):
+                keys.setdefault(f"{group}.{key!s}", []).append(file.stem)
+    return {key: options for key, options in keys.items() if key not in ("defaults", "hydra")}

@@ -55,9 +55,7 @@ def basic(domain: Domain) -> Fourier:
     return Fourier(torch.eye(domain.dim))
 
 
-def positional(
-    domain: Domain, num_frequencies: int | None = None, include_input: bool = False
-) -> Fourier:
+def positional(domain: Domain, num_frequencies: int | None = None, include_input: bool = False) -> Fourier:
     """Frequencies 1, 2, 4, ..., 2^(L-1) on each axis (Mildenhall et al. 2020, eq. 4).
 
     Args:

@@ -39,12 +39,20 @@ class Mlp(Network):
             nn.init.normal_(layer.bias, std=0.01)
 
     def forward(self, features: Tensor) -> Tensor:
-        # Under autocast the first layer still runs in the precision of what it reads: see Encoding.raw.
-        with torch.autocast(features.device.type, enabled=features.dtype == torch.bfloat16):
-            h = self.hidden[0](features).relu()
+        h = in_own_precision(self.hidden[0], features).relu()
         for i, layer in enumerate(self.hidden[1:], start=1):
-            h = layer(torch.cat([features, h], dim=-1) if i == self.skip else h).relu()
+            if i == self.skip:
+                h = in_own_precision(layer, torch.cat([features, h], dim=-1)).relu()
+            else:
+                h = layer(h).relu()
         return self.out(h)
 
     def to_unit(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
+
+
+def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
+    """Under autocast, still run the layer in the precision of the features that it reads: see Encoding.raw."""
+    half = features.dtype == torch.bfloat16
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=half):
+        return layer(features)

@@ -87,9 +87,7 @@ def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[
 def execute(config: Config, model: Reconstruction, directory: Path, resume: bool) -> dict[str, float]:
     facts = provenance(model, config["trainer"]["precision"])
     write_status(directory, "running", **facts)
-    evaluation = Evaluation(
-        directory, config["eval_every"], config["trainer"]["log_every"], flatten(config)
-    )
+    evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"], flatten(config))
     logger = TensorBoardLogger(directory, name="", version="", sub_dir=TENSORBOARD, default_hp_metric=False)
     try:
         train(config, model, directory, evaluation, logger, resume, facts)

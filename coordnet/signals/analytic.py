@@ -1,7 +1,7 @@
 """Test pictures with a known spectrum: grey, square, in [0, 1], sampled at cell centres.
 
-x points right and y down, both from -1 to 1. Frequencies are in cycles across the domain, so that a sinusoid of
-frequency f has phase pi f x. Options that cannot be met raise a UserError.
+x points right and y down, both from -1 to 1. Frequencies are in cycles across the domain, so that a sinusoid
+of frequency f has phase pi f x. Options that cannot be met raise a UserError.
 """
 
 import math
@@ -43,14 +43,14 @@ def grid(size: int) -> tuple[Values, Values]:
 def zone_plate(size: int = 256, holdout: int = 2, max_frequency: float | None = None) -> Image:
     """Rings 1/2 + 1/2 cos(pi f r^2 / 2), with f the `max_frequency` and r the distance from the centre.
 
-    The local frequency is radial and grows as f r: from 0 at the centre to f at the middle of an edge (r = 1) and
-    sqrt(2) f in the corners, where its component along each axis is again f.
+    The local frequency points outwards and grows as f r: from 0 at the centre to f at the middle of an edge
+    (r = 1) and sqrt(2) f in the corners, where its component along each axis is again f.
 
     Args:
         size: Pixels per side, in [2, 8192].
         holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
-        max_frequency: In cycles across the domain, in [0, size / 2]; by default the training Nyquist frequency
-            size / holdout / 2, which no component along an axis then exceeds.
+        max_frequency: f in cycles across the domain, in [0, size / 2]; by default the training Nyquist
+            frequency size / holdout / 2, which no component along an axis then exceeds.
     """
     x, y = grid(size)
     check_range("holdout", holdout, 1, size, "pixels")
@@ -100,7 +100,7 @@ def siemens_star(size: int = 256, holdout: int = 2, spokes: int = 32) -> Image:
 def power_noise(size: int = 256, holdout: int = 2, exponent: float = 1.0, seed: int = 0) -> Image:
     """Periodic Gaussian noise whose amplitude falls as 1 / f^exponent, f the radial frequency.
 
-    An affine map brings its lowest pixel to 0 and its highest to 1, which leaves the spectrum's shape as it is.
+    Its lowest pixel is brought to 0 and its highest to 1, which leaves the shape of the spectrum as it is.
 
     Args:
         size: Pixels per side, in [2, 8192].
@@ -125,7 +125,7 @@ def text(
     font_size: float = 24.0,
     seed: int = 0,
 ) -> Image:
-    """Lines of words drawn at random with replacement, black on white, cut off at the right and at the bottom.
+    """Lines of words drawn at random with replacement, black on white, cut off at the right and the bottom.
 
     The font is the one that Pillow carries; another version of Pillow may draw it a little differently.
 
@@ -133,11 +133,11 @@ def text(
         size: Pixels per side, in [2, 8192].
         holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
         words: Separated by white space; the font holds Latin letters only.
-        font_size: In pixels, in [4, 1024]; lines are 1.2 times that apart.
+        font_size: In pixels, in [4, size]; lines are 1.2 times that apart.
         seed: Of the draw, at least 0.
     """
     check_range("size", size, 2, MAX_SIZE, "pixels")
-    check_range("font_size", font_size, 4, 1024, "pixels")
+    check_range("font_size", font_size, 4, size, "pixels")
     check_range("seed", seed, 0, MAX_SEED)
     if not words.split():
         raise UserError(f"signal.words={words!r} must hold at least one word")

@@ -1,5 +1,6 @@
 """Reading a picture that somebody else made: every kind by a stated rule, or one clear line."""
 
+import struct
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import Tensor
 from coordnet.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+
+# What Pillow's decoders raise on damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error)
 
 
 def read_image(
@@ -30,7 +34,8 @@ def read_image(
         path: A PNG, JPEG, WebP, TIFF or BMP file with one frame.
         crop: (left, top, right, bottom) in pixels, applied first.
         resize: (width, height) in pixels, by area averaging.
-        background: What transparent files are laid on, "white" or "black"; None keeps opacity as a fourth channel.
+        background: What transparent files are laid on, "white" or "black"; None keeps opacity as a
+            fourth channel.
         max_pixels: Larger files are refused from their header, before anything is decoded.
             Pillow's own limit is the default.
 
@@ -39,13 +44,16 @@ def read_image(
     """
     if background not in (None, "white", "black"):
         raise UserError(f"signal.background={background!r} must be white, black or null")
-    if not path.is_file():
-        problem = "is not a regular file" if path.exists() else "does not exist"
+    try:
+        problem = None if path.is_file() else "is not a regular file" if path.exists() else "does not exist"
+    except OSError as error:
+        problem = f"cannot be looked up: {error.strerror}"
+    if problem:
         raise UserError(f"signal.path={str(path)!r} {problem}; give a PNG, JPEG, WebP, TIFF or BMP file")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures at a limit of its own; ours is max_pixels.
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
+            # Pillow warns of large pictures at a limit of its own (ours is max_pixels) and of damaged metadata.
+            warnings.simplefilter("ignore")
             with Pillow.open(path, formats=FORMATS) as file:
                 width, height = file.size
                 if width * height > max_pixels:
@@ -53,15 +61,16 @@ def read_image(
                         f"signal.path={str(path)!r} has {width} x {height} pixels, more than "
                         f"signal.max_pixels={max_pixels}"
                     )
-                if getattr(file, "n_frames", 1) > 1:
-                    raise UserError(f"signal.path={str(path)!r} has {file.n_frames} frames; one is allowed")
+                frames = getattr(file, "n_frames", 1)
+                if frames > 1:
+                    raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
                 picture = ImageOps.exif_transpose(file)
                 picture = edit(flatten(picture, background), crop, resize)
     except UnidentifiedImageError:
         raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
     except Pillow.DecompressionBombError:
         raise UserError(f"signal.path={str(path)!r} is above Pillow's limit of 178956970 pixels") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGE as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"signal.path={str(path)!r} cannot be read: {error}") from None
@@ -75,15 +84,14 @@ def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
         raise UserError("signal.path: float pictures have no stated range; save as 8 or 16 bits")
     if picture.mode.startswith("I"):
         return Pillow.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
+    grey = picture.mode in ("1", "L", "LA")
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
+        return picture.convert("L" if grey else "RGB")
     rgba = picture.convert("RGBA")
     if background is None:
         return rgba
     flat = Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, background), rgba)
-    return flat.convert("L" if picture.mode == "LA" else "RGB")
+    return flat.convert("L" if grey else "RGB")
 
 
 def edit(picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int] | None) -> Pillow.Image:
@@ -91,7 +99,8 @@ def edit(picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int
         width, height = picture.size
         if len(crop) != 4 or not (0 <= crop[0] < crop[2] <= width and 0 <= crop[1] < crop[3] <= height):
             raise UserError(
-                f"signal.crop={list(crop)} must be [left, top, right, bottom] within {width} x {height} pixels"
+                f"signal.crop={list(crop)} must be [left, top, right, bottom] "
+                f"within {width} x {height} pixels"
             )
         picture = picture.crop((crop[0], crop[1], crop[2], crop[3]))
     if resize is not None:

@@ -21,8 +21,8 @@ MAX_SAMPLES = 2**20
 class Waveform(Signal):
     """Samples on a line, trained on every `holdout`-th of them.
 
-    With a hold-out of s > 1 the training samples are [::s], the test samples [s//2::s], and all others are for
-    validation. With s = 2 there are no others, and the score is taken on the training samples.
+    With a hold-out of s > 1 the training samples are [::s], the test samples [s//2::s], and all others are
+    for validation. With s = 2 there are no others, and the score is taken on the training samples.
 
     Args:
         values: (n,) float, unbounded, n at least 2 and not all of them 0.
@@ -95,6 +95,8 @@ def sines(
         UserError: Some option is outside these ranges.
     """
     t = times(num_samples)
+    if not frequencies:
+        raise UserError(f"signal.frequencies={list(frequencies)} must hold at least one number")
     for frequency in frequencies:
         check_frequency("frequencies", frequency, num_samples)
     check_range("seed", seed, 0, MAX_SEED)
@@ -104,7 +106,9 @@ def sines(
         phases = np.random.default_rng(seed).random(len(frequencies)).tolist()
     for key, given in (("amplitudes", amplitudes), ("phases", phases)):
         if len(given) != len(frequencies):
-            raise UserError(f"signal.{key}={list(given)} must hold {len(frequencies)} numbers, one per frequency")
+            raise UserError(
+                f"signal.{key}={list(given)} must hold {len(frequencies)} numbers, one per frequency"
+            )
     waves = [
         amplitude * np.sin(2 * math.pi * (frequency * t + phase))
         for frequency, amplitude, phase in zip(frequencies, amplitudes, phases, strict=True)

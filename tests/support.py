@@ -1,0 +1,35 @@
+"""What several test files share: configs as the command line composes them, and small, quick runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from coordnet.cli.train import plain
+from coordnet.shipped import config_dir
+
+SMALL = (
+    "signal.resize=[48,32]",
+    "network.depth=2",
+    "network.width=16",
+    "trainer.batch_size=64",
+    "max_steps=12",
+    "eval_every=5",
+    "threads=1",
+)
+
+
+def make_config(*overrides: str) -> dict[str, Any]:
+    """The plain config that `coordnet train *overrides` runs."""
+    os.environ.setdefault("COORDNET_RUN_ID", "test")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return plain(compose("train", overrides=list(overrides)))
+
+
+def coordnet(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "coordnet.cli.main", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, **options)

@@ -1,0 +1,87 @@
+"""A run that was killed and resumed is the run that never stopped, bit for bit."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from support import SMALL, coordnet, make_config
+
+from coordnet.errors import UserError
+from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.directory import read_status
+from coordnet.runs.run import resume, start
+
+LONG = ("max_steps=1500", "eval_every=40")
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def kill_at_random(directory: Path, overrides: tuple[str, ...]) -> None:
+    """Start a run in its own process and SIGKILL it some time after its second checkpoint."""
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", *overrides, f"hydra.run.dir={directory}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any(row["step"] >= 80 for row in metrics_file.read(directory / "metrics.csv")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.5))
+    process.kill()
+    assert process.wait() == -9, "the run was over before it was killed"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str, precision: str) -> None:
+    overrides = (*SMALL, *LONG, f"optimizer={optimizer}", f"trainer.precision={precision}")
+    start(make_config(*overrides), tmp_path / "straight")
+    kill_at_random(tmp_path / "killed", overrides)
+    assert read_status(tmp_path / "killed")["status"] == "killed"
+    finished = coordnet("resume", str(tmp_path / "killed"), cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert read_status(tmp_path / "killed")["status"] == "finished"
+
+    straight, resumed = (
+        checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("straight", "killed")
+    )
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert same(straight[part], resumed[part]), part
+    rows = [metrics_file.read(tmp_path / name / "metrics.csv") for name in ("straight", "killed")]
+    for row in rows[0] + rows[1]:
+        row.pop("seconds")
+    assert str(rows[0]) == str(rows[1])  # as text, because nan differs from itself
+
+
+def test_a_different_seed_is_a_different_run(tmp_path: Path) -> None:
+    """The comparison above can fail."""
+    for seed in (0, 1):
+        start(make_config(*SMALL, f"seed={seed}"), tmp_path / str(seed))
+    a, b = (checkpoint.load(tmp_path / str(seed) / "checkpoints" / "last.ckpt") for seed in (0, 1))
+    assert not same(a["state_dict"], b["state_dict"])
+
+
+def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
+    start(make_config(*SMALL), tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.csv").read_bytes()
+    with pytest.raises(UserError, match="is finished"):
+        resume(tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
+
+
+def test_the_config_records_what_was_chosen_automatically(tmp_path: Path) -> None:
+    start(make_config(*SMALL, "threads=null"), tmp_path / "run")
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["threads"] == torch.get_num_threads()
+    assert config["trainer"]["precision"] in ("float32", "bfloat16")
+    assert read_status(tmp_path / "run")["threads"] == config["threads"]

@@ -1,0 +1,235 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import SMALL, make_config
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from coordnet.errors import Diverged, UserError
+from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.directory import claim, is_held, read_status, write_status, write_text
+from coordnet.runs.render import pixel_centres, render
+from coordnet.runs.run import load_model, read_config, start
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    start(make_config(*SMALL), directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def events(finished: Path) -> EventAccumulator:
+    return EventAccumulator(str(finished / "tb"), size_guidance={"images": 0}).Reload()
+
+
+def test_a_run_leaves_its_files(finished: Path) -> None:
+    names = {str(file.relative_to(finished)) for file in finished.rglob("*")}
+    assert {"config.yaml", "metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= names
+    assert read_status(finished)["status"] == "finished"
+    assert "images/target-prediction-error-0000012.png" in names
+
+
+def test_metrics_rows_stand_at_the_evaluated_steps(finished: Path) -> None:
+    rows = metrics_file.read(finished / "metrics.csv")
+    assert [row["step"] for row in rows] == [0, 5, 10, 12]
+    assert list(rows[0])[:3] == ["step", "seconds", "train/loss"]
+    assert {"train/psnr", "val/psnr", "test/psnr", "test/psnr_all", "test/ssim"} <= set(rows[0])
+    assert rows[-1]["train/psnr"] > rows[0]["train/psnr"]
+
+
+def test_tensorboard_shows_the_numbers_of_the_metrics_file(finished: Path, events: EventAccumulator) -> None:
+    rows = {row["step"]: row for row in metrics_file.read(finished / "metrics.csv")}
+    for name in ("train/psnr", "val/psnr", "test/psnr", "test/ssim", "train/loss"):
+        points = {event.step: event.value for event in events.Scalars(name)}
+        for step, row in rows.items():
+            if math.isfinite(row[name]):
+                assert points[step] == pytest.approx(row[name], rel=1e-6)
+
+
+def test_tensorboard_has_every_picture_that_is_a_file(finished: Path, events: EventAccumulator) -> None:
+    steps = [event.step for event in events.Images("target | prediction | error")]
+    files = sorted(int(file.stem.split("-")[-1]) for file in (finished / "images").glob("*.png"))
+    assert steps == files == [0, 10, 12]
+
+
+def test_tensorboard_has_config_provenance_and_hyperparameters(events: EventAccumulator) -> None:
+    tags = events.Tags()
+    assert {"config/text_summary", "provenance/text_summary"} <= set(tags["tensors"])
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_provenance_is_recorded(finished: Path) -> None:
+    status = read_status(finished)
+    model = load_model(finished, "last")[1]
+    assert status["parameters"] == sum(p.numel() for p in model.parameters())
+    assert status["torch"] == torch.__version__ and status["threads"] >= 1 and "revision" in status
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    config = make_config(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "trainer.log_every=1")
+    with pytest.raises(Diverged, match=r"step \d+ with learning rate"):
+        start(config, tmp_path / "run")
+    assert read_status(tmp_path / "run")["status"] == "diverged"
+    weights = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_an_interpolation_baseline_needs_no_training(tmp_path: Path) -> None:
+    metrics = start(make_config(*SMALL, "baseline=bilinear"), tmp_path / "run")
+    assert metrics["step"] == 0
+    assert metrics["train/psnr"] > 100  # it passes through the training pixels
+    assert read_status(tmp_path / "run")["parameters"] == 0
+
+
+def test_a_directory_holds_one_run(finished: Path) -> None:
+    with pytest.raises(UserError, match="holds a run already"):
+        start(make_config(*SMALL), finished)
+
+
+def test_a_claimed_directory_is_refused_to_another_process(tmp_path: Path) -> None:
+    with claim(tmp_path):
+        assert is_held(tmp_path)
+        with pytest.raises(UserError, match=f"in use by pid {os.getpid()} on "):
+            claim(tmp_path)
+    assert not is_held(tmp_path)
+    claim(tmp_path).close()
+
+
+def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
+    write_status(tmp_path, "running")
+    assert read_status(tmp_path)["status"] == "killed"
+    with claim(tmp_path):
+        assert read_status(tmp_path)["status"] == "running"
+
+
+def test_damaged_run_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run"):
+        read_config(tmp_path)
+    (tmp_path / "status.json").write_text("{")
+    (tmp_path / "config.yaml").write_text("a: [1")
+    for read in (read_status, read_config):
+        with pytest.raises(UserError, match="damaged") as error:
+            read(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+def test_text_is_replaced_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+class TestCheckpoint:
+    def write(self, path: Path) -> None:
+        checkpoint.save({"state_dict": {"weight": torch.arange(5000.0)}, "step": 3}, path)
+
+    def test_round_trip_leaves_no_litter(self, tmp_path: Path) -> None:
+        self.write(tmp_path / "a.ckpt")
+        content = checkpoint.load(tmp_path / "a.ckpt")
+        assert content["step"] == 3 and torch.equal(content["state_dict"]["weight"], torch.arange(5000.0))
+        assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+    @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+    def test_damage_is_one_line_that_names_the_file(self, tmp_path: Path, damage: str) -> None:
+        path = tmp_path / "a.ckpt"
+        self.write(path)
+        data = bytearray(path.read_bytes())
+        middle = len(data) // 2
+        data[middle] ^= 1
+        path.write_bytes({"cut": data[:middle], "flip": data, "empty": b"", "text": b"hello"}[damage])
+        with pytest.raises(UserError, match=r"a\.ckpt") as error:
+            checkpoint.load(path)
+        assert "\n" not in str(error.value)
+
+    def test_a_checkpoint_never_runs_code(self, tmp_path: Path) -> None:
+        canary = tmp_path / "canary"
+
+        class Payload:
+            def __reduce__(self) -> Any:
+                return (os.mkdir, (str(canary),))
+
+        torch.save({"state_dict": Payload()}, tmp_path / "a.ckpt")
+        with pytest.raises(UserError, match=r"a\.ckpt cannot be read"):
+            checkpoint.load(tmp_path / "a.ckpt")
+        assert not canary.exists()
+
+    def test_what_cannot_be_read_back_never_replaces_a_good_file(self, tmp_path: Path) -> None:
+        self.write(tmp_path / "a.ckpt")
+        with pytest.raises(UserError):
+            checkpoint.save({"state_dict": object}, tmp_path / "a.ckpt")
+        assert checkpoint.load(tmp_path / "a.ckpt")["step"] == 3
+
+
+class TestMetricsFile:
+    def test_rows_round_trip(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.csv"
+        rows = [{"step": float(i), "a": i / 3} for i in range(4)]
+        for row in rows:
+            metrics_file.append(path, row)
+        assert metrics_file.read(path) == [pytest.approx(row, rel=1e-6) for row in rows]
+
+    def test_cut_back_drops_later_rows_and_a_torn_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics.csv"
+        for step in (0.0, 5.0, 10.0):
+            metrics_file.append(path, {"step": step, "a": 1.0})
+        with path.open("a") as file:
+            file.write("15,1.")
+        metrics_file.cut_back(path, 5)
+        metrics_file.append(path, {"step": 7.0, "a": 2.0})
+        assert [row["step"] for row in metrics_file.read(path)] == [0, 5, 7]
+
+    def test_other_columns_are_an_error(self, tmp_path: Path) -> None:
+        metrics_file.append(tmp_path / "metrics.csv", {"step": 0.0})
+        with pytest.raises(ValueError, match="not in fieldnames"):
+            metrics_file.append(tmp_path / "metrics.csv", {"step": 0.0, "other": 1.0})
+
+
+class TestRender:
+    def test_scale_one_is_the_field_at_the_pixels(self, finished: Path, tmp_path: Path) -> None:
+        import imageio.v3 as imageio
+
+        from coordnet import viz
+
+        model = load_model(finished, "last")[1]
+        with torch.no_grad():
+            expected = viz.to_pixels(model.field(model.batches.signal.domain.grid()).numpy())
+        written = imageio.imread(render(finished, output=tmp_path / "a.png"))
+        assert written.shape == (32, 48, 3)
+        assert abs(written.astype(int) - expected).max() <= 1  # chunks of another size round differently
+
+    def test_a_crop_is_that_part_of_the_whole(self, finished: Path, tmp_path: Path) -> None:
+        import imageio.v3 as imageio
+
+        whole = imageio.imread(render(finished, scale=3, output=tmp_path / "a.png"))
+        part = imageio.imread(render(finished, scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png"))
+        assert abs(part.astype(int) - whole[12:30, 24:60]).max() <= 1
+
+    def test_pixel_centres_tile_the_interval(self) -> None:
+        assert pixel_centres(2, 4, 4).tolist() == [2.25, 2.75, 3.25, 3.75]
+
+    def test_nothing_is_overwritten(self, finished: Path, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_text("mine")
+        with pytest.raises(UserError, match="exists"):
+            render(finished, output=tmp_path / "a.png")
+        assert (tmp_path / "a.png").read_text() == "mine"
+
+
+def test_runs_work_without_git_and_in_any_directory(tmp_path: Path) -> None:
+    """Provenance must not need a git command."""
+    code = "from coordnet.runs.provenance import git_revision; print(git_revision())"
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.stdout.strip() == "None"
+
+
+def test_status_is_json(finished: Path) -> None:
+    assert json.loads((finished / "status.json").read_text())["status"] == "finished"

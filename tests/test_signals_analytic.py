@@ -1,0 +1,184 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from coordnet import shipped
+from coordnet.build import build
+from coordnet.errors import UserError
+from coordnet.signals import analytic
+from coordnet.signals.image import Image
+
+PICTURES = ("zone_plate", "grating", "siemens_star", "power_noise", "text")
+
+
+def grey(image: Image) -> np.ndarray:
+    return image.pixels[..., 0].double().numpy()
+
+
+def crossings(x: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where values cross 1/2, by linear interpolation between samples."""
+    v = values - 0.5
+    i = np.flatnonzero(np.sign(v[:-1]) != np.sign(v[1:]))
+    return x[i] + (x[i + 1] - x[i]) * v[i] / (v[i] - v[i + 1])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("size, holdout", [(64, 1), (65, 3)])
+def test_every_picture_is_grey_square_and_within_zero_and_one(name: str, size: int, holdout: int) -> None:
+    image = getattr(analytic, name)(size=size, holdout=holdout)
+    assert image.pixels.shape == (size, size, 1)
+    assert image.pixels.dtype == torch.float32
+    assert image.pixels.min() >= 0 and image.pixels.max() <= 1
+    assert image.pixels.std() > 0.1
+    assert image.holdout == holdout
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_shipped_config_states_the_defaults(name: str) -> None:
+    node = yaml.safe_load((shipped.config_dir() / "signal" / f"{name}.yaml").read_text())
+    built = build(node, "signal", allow=["coordnet."])
+    default = getattr(analytic, name)()
+    assert torch.equal(built.pixels, default.pixels)
+    assert built.holdout == default.holdout
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_same_arguments_give_the_same_picture(name: str) -> None:
+    make = getattr(analytic, name)
+    assert torch.equal(make(size=48).pixels, make(size=48).pixels)
+
+
+@pytest.mark.parametrize("name", ["power_noise", "text"])
+def test_another_seed_gives_another_picture(name: str) -> None:
+    make = getattr(analytic, name)
+    assert not torch.equal(make(size=96, seed=0).pixels, make(size=96, seed=1).pixels)
+
+
+@pytest.mark.parametrize("wave", [(16, 0), (0, 16), (12, 16), (-12, 16), (5, -12)])
+def test_grating_has_its_whole_energy_at_one_frequency_and_direction(wave: tuple[int, int]) -> None:
+    size = 64
+    bx, by = wave
+    angle = math.degrees(math.atan2(by, bx))
+    picture = grey(analytic.grating(size, frequency=math.hypot(bx, by), angle=angle))
+    amplitude = np.abs(np.fft.fft2(picture)) / size**2
+    expected = np.zeros((size, size))
+    expected[0, 0] = 0.5
+    expected[by, bx] = expected[-by, -bx] = 0.25
+    np.testing.assert_allclose(amplitude, expected, atol=1e-6)
+
+
+def test_grating_has_its_phase_at_the_centre_of_the_domain() -> None:
+    image = analytic.grating(33, frequency=7, angle=20)
+    assert image.pixels[16, 16, 0] == 1
+
+
+def test_grating_at_angle_zero_varies_along_x_only() -> None:
+    picture = grey(analytic.grating(64, frequency=5))
+    assert np.ptp(picture, axis=0).max() == 0
+    assert np.ptp(picture, axis=1).min() > 0.9
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_zone_plate_frequency_grows_linearly_with_the_distance_from_the_centre(diagonal: bool) -> None:
+    size, top = 513, 32.0
+    picture = grey(analytic.zone_plate(size, max_frequency=top))
+    centre = size // 2
+    line = picture.diagonal()[centre:] if diagonal else picture[centre, centre:]
+    r = np.arange(len(line)) * 2 / size * (math.sqrt(2) if diagonal else 1)
+    found = crossings(r, line)
+    local = 1 / np.diff(found)
+    np.testing.assert_allclose(local, top * (found[1:] + found[:-1]) / 2, rtol=0.02)
+    assert local[-1] == pytest.approx(top * r[-1], rel=0.03)
+
+
+def test_zone_plate_is_brightest_at_its_centre_and_symmetric() -> None:
+    picture = grey(analytic.zone_plate(65))
+    assert picture[32, 32] == 1
+    for other in (picture.T, picture[::-1], picture[:, ::-1]):
+        np.testing.assert_allclose(picture, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("holdout", [1, 2, 4])
+def test_zone_plate_reaches_the_training_nyquist_by_default(holdout: int) -> None:
+    image = analytic.zone_plate(128, holdout)
+    stated = analytic.zone_plate(128, holdout, max_frequency=image.domain.nyquist)
+    assert torch.equal(image.pixels, stated.pixels)
+
+
+@pytest.mark.parametrize("spokes", [1, 8, 31])
+@pytest.mark.parametrize("radius", [0.6, 0.9])
+def test_siemens_star_has_two_edges_per_spoke_around_a_circle(spokes: int, radius: float) -> None:
+    star = analytic.siemens_star(256, holdout=1, spokes=spokes)
+    angle = torch.linspace(0, 2 * math.pi, 4001)[:-1] + 1e-3
+    circle = radius * torch.stack([angle.cos(), angle.sin()], dim=-1)
+    white = star.interpolation("bilinear")(circle)[:, 0] > 0.5
+    edges = angle[white != white.roll(-1)]
+    expected = (torch.arange(2 * spokes) + 0.5) * math.pi / spokes
+    torch.testing.assert_close(edges, expected, atol=0.01, rtol=0)
+
+
+def test_siemens_star_is_antialiased_and_half_white() -> None:
+    picture = grey(analytic.siemens_star(256, spokes=32))
+    assert picture.mean() == pytest.approx(0.5, abs=0.01)
+    assert 0.1 < np.mean((picture > 0) & (picture < 1)) < 0.5
+    assert np.all(picture * 64 == np.round(picture * 64))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_power_noise_spectrum_falls_with_twice_the_exponent(exponent: float) -> None:
+    size = 256
+    power = np.abs(np.fft.fft2(grey(analytic.power_noise(size, exponent=exponent, seed=3)))) ** 2
+    f = np.fft.fftfreq(size, 1 / size)
+    radius = np.hypot(f[:, None], f).round().astype(int)
+    mean = np.bincount(radius.ravel(), power.ravel()) / np.bincount(radius.ravel())
+    bands = np.arange(6, size // 2)
+    slope, _ = np.polyfit(np.log(bands), np.log(mean[bands]), 1, w=np.sqrt(bands))
+    assert slope == pytest.approx(-2 * exponent, abs=0.05)
+
+
+def test_power_noise_fills_the_range() -> None:
+    picture = grey(analytic.power_noise(64))
+    assert picture.min() == 0 and picture.max() == 1
+
+
+def test_text_is_dark_on_white_down_to_the_last_line() -> None:
+    picture = grey(analytic.text(256, font_size=16, words="MMM"))
+    assert 0.5 < picture.mean() < 0.95
+    ink = picture < 0.5
+    blank_rows = np.diff(np.flatnonzero(np.r_[True, ink.any(axis=1), True])) - 1
+    assert blank_rows.max() < 16
+    assert ink[:, :16].any() and ink[:, -16:].any()
+
+
+def test_text_draws_the_words_it_is_given() -> None:
+    assert not torch.equal(analytic.text(64, words="a").pixels, analytic.text(64, words="b").pixels)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        (
+            "zone_plate",
+            {"max_frequency": 200.0},
+            r"signal\.max_frequency=200\.0 must lie between 0 and 128\.0",
+        ),
+        ("zone_plate", {"holdout": 0}, r"signal\.holdout=0 must lie between 1 and 256"),
+        ("zone_plate", {"size": 1}, r"signal\.size=1 must lie between 2 and 8192"),
+        ("grating", {"frequency": -1.0}, r"signal\.frequency=-1\.0 must lie between 0 and 128\.0"),
+        ("grating", {"frequency": math.nan}, r"signal\.frequency=nan must"),
+        ("grating", {"holdout": 257}, r"signal\.holdout=257 must lie between 1 .* and 256"),
+        ("siemens_star", {"spokes": 0}, r"signal\.spokes=0 must lie between 1 and 256"),
+        ("power_noise", {"exponent": 11.0}, r"signal\.exponent=11\.0 must lie between 0 and 10"),
+        ("power_noise", {"seed": -1}, r"signal\.seed=-1 must lie between 0"),
+        ("text", {"font_size": 1.0}, r"signal\.font_size=1\.0 must lie between 4 and 256 pixels"),
+        ("text", {"words": "  "}, r"signal\.words='  ' must hold at least one word"),
+        ("text", {"seed": -1}, r"signal\.seed=-1 must lie between 0"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(name: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        getattr(analytic, name)(**options)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,160 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from coordnet import shipped
+from coordnet.build import build
+from coordnet.data import Batches
+from coordnet.errors import UserError
+from coordnet.signals.base import Evaluation, Predict
+from coordnet.signals.waveform import Waveform, chirp, sines
+
+
+def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    raise AssertionError("a waveform is scored on the field")
+
+
+def evaluate(signal: Waveform, prediction: Tensor, predict: Predict = unused) -> Evaluation:
+    """Evaluate the field that takes the values `prediction` (n,) at the samples."""
+    n = len(prediction)
+
+    def field(coords: Tensor) -> Tensor:
+        return prediction[((coords[:, 0] + 1) * n / 2 - 0.5).round().long(), None]
+
+    return signal.evaluate(field, predict)
+
+
+@pytest.fixture
+def ramp() -> Tensor:
+    return torch.arange(1.0, 11.0)
+
+
+@pytest.mark.parametrize("holdout, trained", [(1, 10), (2, 5), (3, 4), (10, 1)])
+def test_observes_every_holdout_th_sample_at_its_cell_centre(
+    ramp: Tensor, holdout: int, trained: int
+) -> None:
+    signal = Waveform(ramp, holdout)
+    batch = Batches(signal, None, 0)(0)
+    assert signal.num_observations == trained
+    assert batch["coords"].shape == batch["value"].shape == (trained, 1)
+    torch.testing.assert_close(batch["value"][:, 0], ramp[::holdout])
+    torch.testing.assert_close(batch["coords"], signal.domain.grid()[::holdout])
+
+
+def test_values_are_unbounded_and_one_dimensional(ramp: Tensor) -> None:
+    signal = Waveform(ramp, 2)
+    assert (signal.channels, signal.value_range, signal.domain.size) == (1, None, (10,))
+    assert signal.domain.nyquist == 2.5
+
+
+@pytest.mark.parametrize(
+    "holdout, splits", [(1, {"train"}), (2, {"train", "test"}), (3, {"train", "test", "val"})]
+)
+def test_nmse_is_zero_for_the_truth_and_one_for_zero(ramp: Tensor, holdout: int, splits: set[str]) -> None:
+    signal = Waveform(ramp, holdout)
+    names = {f"{split}/nmse" for split in splits}
+    assert evaluate(signal, ramp).metrics == dict.fromkeys(names, 0.0)
+    assert evaluate(signal, torch.zeros(10)).metrics == dict.fromkeys(names, 1.0)
+    assert evaluate(signal, torch.zeros(10)).score == -1
+
+
+@pytest.mark.parametrize("holdout", [2, 3, 4, 5])
+def test_splits_cover_every_sample_once(ramp: Tensor, holdout: int) -> None:
+    signal = Waveform(ramp, holdout)
+    for i in range(10):
+        prediction = ramp.clone()
+        prediction[i] = 0
+        wrong = [name for name, value in signal.metrics(prediction[:, None]).items() if value > 0]
+        split = {0: "train", holdout // 2: "test"}.get(i % holdout, "val")
+        assert wrong == [f"{split}/nmse"]
+
+
+@pytest.mark.parametrize("holdout, scored", [(1, "train"), (2, "train"), (3, "val"), (4, "val")])
+def test_score_never_reads_the_test_samples(ramp: Tensor, holdout: int, scored: str) -> None:
+    signal = Waveform(ramp, holdout)
+    prediction = ramp + torch.linspace(0.1, 1.0, 10)
+    evaluation = evaluate(signal, prediction)
+    assert evaluation.score == -evaluation.metrics[f"{scored}/nmse"]
+
+
+def test_picture_is_rgb(ramp: Tensor) -> None:
+    picture = evaluate(Waveform(ramp), ramp).pictures["target | prediction"]
+    assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+
+
+def test_sines_have_their_amplitude_and_phase_at_their_bin_and_nothing_elsewhere() -> None:
+    frequencies, amplitudes, phases = (3, 20, 41), (1.0, 0.25, 2.0), (0.0, 0.3, 0.9)
+    n = 128
+    z = sines(n, 1, frequencies, amplitudes, phases).values[:, 0].double().numpy()
+    # Bin k of samples at t = (i + 1/2) / n, of A sin(2 pi (k t + phi)): A n/2 exp(i pi (2 phi + k/n - 1/2)).
+    expected = np.zeros(n // 2 + 1, complex)
+    for k, a, phi in zip(frequencies, amplitudes, phases, strict=True):
+        expected[k] = a * np.exp(1j * math.pi * (2 * phi + k / n - 0.5))
+    np.testing.assert_allclose(2 / n * np.fft.rfft(z), expected, atol=1e-6)
+
+
+def test_sines_default_to_rahaman_with_equal_amplitudes() -> None:
+    signal = sines()
+    amplitude = 2 / 200 * np.abs(np.fft.rfft(signal.values[:, 0].double().numpy()))
+    expected = np.zeros(101)
+    expected[5:51:5] = 1
+    np.testing.assert_allclose(amplitude, expected, atol=1e-5)
+    assert signal.num_observations == 200
+
+
+def test_sines_phases_follow_the_seed() -> None:
+    assert torch.equal(sines(seed=1).values, sines(seed=1).values)
+    assert not torch.equal(sines(seed=1).values, sines(seed=2).values)
+
+
+@pytest.mark.parametrize("start, stop", [(4.0, 60.0), (60.0, 4.0), (0.0, 30.0), (16.0, 16.0)])
+def test_chirp_frequency_is_linear_across_the_domain(start: float, stop: float) -> None:
+    n = 8192
+    z = chirp(n, 1, start, stop).values[:, 0].double().numpy()
+    t = (np.arange(n) + 0.5) / n
+    i = np.flatnonzero(np.sign(z[:-1]) != np.sign(z[1:]))
+    zeros = t[i] + (t[i + 1] - t[i]) * z[i] / (z[i] - z[i + 1])
+    half_periods = [(b - a, (a + b) / 2) for a, b in pairwise(zeros)]
+    assert len(half_periods) >= 25
+    for length, middle in half_periods:
+        assert 1 / (2 * length) == pytest.approx(start + (stop - start) * middle, rel=1e-3)
+
+
+def test_chirp_ends_at_the_training_nyquist_by_default() -> None:
+    assert torch.equal(chirp(256, 4).values, chirp(256, 4, stop_frequency=32.0).values)
+
+
+@pytest.mark.parametrize("function", [sines, chirp])
+def test_shipped_config_states_the_defaults(function: type) -> None:
+    text = (shipped.config_dir() / "signal" / f"{function.__name__}.yaml").read_text()
+    node = yaml.safe_load(text.replace("${seed}", "0"))
+    signal = build(node, "signal", allow=["coordnet."])
+    assert torch.equal(signal.values, function().values)
+    assert signal.holdout == function().holdout
+
+
+@pytest.mark.parametrize(
+    "function, options, message",
+    [
+        (sines, {"num_samples": 1}, r"signal\.num_samples=1 must lie between 2 and 1048576"),
+        (sines, {"holdout": 201}, r"signal\.holdout=201 must lie between 1 and 200 samples"),
+        (sines, {"frequencies": [5, 101]}, r"signal\.frequencies=101 must lie between 0 and 100\.0 cycles"),
+        (sines, {"frequencies": []}, r"signal\.frequencies=\[\] must hold at least one"),
+        (sines, {"amplitudes": [1.0]}, r"signal\.amplitudes=\[1\.0\] must hold 10 numbers"),
+        (sines, {"phases": [0.5, 0.5]}, r"signal\.phases=\[0\.5, 0\.5\] must hold 10 numbers"),
+        (sines, {"amplitudes": [0] * 10}, r"signal: all values are 0"),
+        (sines, {"seed": -1}, r"signal\.seed=-1 must lie between 0"),
+        (chirp, {"holdout": 0}, r"signal\.holdout=0 must lie between 1 and 1024"),
+        (chirp, {"start_frequency": -2.0}, r"signal\.start_frequency=-2\.0 must lie between 0 and 512\.0"),
+        (chirp, {"stop_frequency": 513.0}, r"signal\.stop_frequency=513\.0 must lie between 0 and 512\.0"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(function: type, options: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        function(**options)
+    assert "\n" not in str(caught.value)

@@ -26,17 +26,21 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     Raises:
         UserError: The target is not allowed or not there, or an option is unknown or of the wrong type.
     """
-    target = node["_target_"]
-    if target not in shipped.targets() and not str(target).startswith(tuple(allow)):
+    target = node.get("_target_")
+    if not isinstance(target, str):
+        raise UserError(f"{key}._target_={target!r} must be a dotted name")
+    if target not in shipped.targets() and not target.startswith(tuple(allow)):
         raise UserError(
             f"{key}._target_={target} is none of the shipped ones; "
-            f"if you trust it, add --allow {str(target).split('.')[0]}."
+            f"if you trust it, add --allow {target.split('.')[0]}."
         )
     module, _, name = target.rpartition(".")
     try:
         function = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{key}._target_={target} cannot be imported: {error}") from None
+    if not callable(function):
+        raise UserError(f"{key}._target_={target} cannot be called")
     options = {name: value for name, value in node.items() if name != "_target_"}
     check_options(function, options, key)
     return partial(function, **options)
@@ -44,7 +48,14 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
 
 def build(node: Node, key: str, allow: Sequence[str] = (), **given: Any) -> Any:
     """Call the factory of a node with further keyword arguments; a ValueError becomes a UserError."""
+    for name in given:
+        if name in node:
+            raise UserError(f"{key}.{name} is not for a config to set; remove it")
     make = factory(node, key, allow)
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise UserError(f"{key}._target_={node['_target_']} does not fit here: {error}") from None
     try:
         return make(**given)
     except UserError:
@@ -85,7 +96,8 @@ def matches(value: object, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (str, bool, NoneType):
         return isinstance(value, hint)
-    return origin is None and not isinstance(hint, type)
+    # typing.Any is a class since Python 3.11.
+    return hint is Any or (origin is None and not isinstance(hint, type))
 
 
 def spoken(hint: Any) -> str:

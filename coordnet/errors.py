@@ -6,7 +6,7 @@ class Diverged(RuntimeError):
     """Training left the finite numbers; the message names the step."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(KeyboardInterrupt):
     """A signal ended training before its last step.
 
     Attributes:

@@ -57,7 +57,7 @@ class Interpolation(nn.Module):
     Args:
         samples: (rows, columns, C), the training pixels.
         first: (2,) coordinates, x first, of samples[0, 0].
-        last: (2,) coordinates of samples[-1, -1]. Beyond both, the border value is repeated.
+        last: (2,) coordinates of samples[-1, -1]. Beyond both, the border samples are repeated.
         mode: "bilinear" or "bicubic".
     """
 
@@ -79,4 +79,4 @@ class Interpolation(nn.Module):
     def forward(self, coords: Tensor) -> Tensor:
         flat = ((coords - self.centre) / self.reach).reshape(1, 1, -1, 2)
         values = F.grid_sample(self.planes, flat, mode=self.mode, padding_mode="border", align_corners=True)
-        return values[0, :, 0].T.reshape(*coords.shape[:-1], -1)
+        return values[0, :, 0].T.reshape(*coords.shape[:-1], self.planes.shape[1])

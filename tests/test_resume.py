@@ -1,6 +1,7 @@
 """A run that was killed and resumed is the run that never stopped, bit for bit."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -29,13 +30,21 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
+def start_process(directory: Path, overrides: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", *overrides, f"hydra.run.dir={directory}"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_row(process: subprocess.Popen[bytes], directory: Path, step: int) -> None:
+    while not any(row["step"] >= step for row in metrics_file.read(directory / "metrics.csv")):
+        assert process.poll() is None, "the run ended before it got there"
+        time.sleep(0.01)
+
+
 def kill_at_random(directory: Path, overrides: tuple[str, ...]) -> None:
     """Start a run in its own process and SIGKILL it some time after its second checkpoint."""
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", *overrides, f"hydra.run.dir={directory}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any(row["step"] >= 80 for row in metrics_file.read(directory / "metrics.csv")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
+    process = start_process(directory, overrides)
+    wait_for_row(process, directory, step=80)
     time.sleep(random.uniform(0, 0.5))
     process.kill()
     assert process.wait() == -9, "the run was over before it was killed"
@@ -85,3 +94,20 @@ def test_the_config_records_what_was_chosen_automatically(tmp_path: Path) -> Non
     assert config["threads"] == torch.get_num_threads()
     assert config["trainer"]["precision"] in ("float32", "bfloat16")
     assert read_status(tmp_path / "run")["threads"] == config["threads"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    directory = tmp_path / "run"
+    overrides = (*SMALL, "max_steps=200000", "eval_every=100000")
+    process = start_process(directory, overrides)
+    wait_for_row(process, directory, step=200)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == code
+    status = read_status(directory)
+    assert status["status"] == "interrupted" and number.name in status["reason"]
+    saved = checkpoint.load(directory / "checkpoints" / "last.ckpt")
+    assert f"at step {saved['global_step']};" in status["reason"]
+    assert saved["global_step"] >= 200

@@ -33,10 +33,10 @@ class Saving(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         if step % self.every == 0 or step == trainer.max_steps:
-            self.evaluation.stop_clock()
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
+        self.evaluation.stop_clock()
         is_best = self.evaluation.score > self.best
         self.best = max(self.best, self.evaluation.score)
         if is_best:

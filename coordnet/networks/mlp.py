@@ -41,10 +41,8 @@ class Mlp(Network):
     def forward(self, features: Tensor) -> Tensor:
         h = in_own_precision(self.hidden[0], features).relu()
         for i, layer in enumerate(self.hidden[1:], start=1):
-            if i == self.skip:
-                h = in_own_precision(layer, torch.cat([features, h], dim=-1)).relu()
-            else:
-                h = layer(h).relu()
+            read = layer(h) if i != self.skip else in_own_precision(layer, torch.cat([features, h], dim=-1))
+            h = read.relu()
         return self.out(h)
 
     def to_unit(self, raw: Tensor) -> Tensor:

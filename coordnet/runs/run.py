@@ -14,9 +14,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from coordnet.assemble import assemble, is_trained
 from coordnet.callbacks.evaluation import Evaluation
+from coordnet.callbacks.interruption import Interruption
 from coordnet.callbacks.progress import ProgressBar
 from coordnet.callbacks.saving import Saving
-from coordnet.errors import Diverged, Interrupted, UserError
+from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint
 from coordnet.runs.directory import claim, read_status, write_status, write_text
@@ -113,8 +114,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def outcome(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return "diverged"
-    interrupted = isinstance(error, Interrupted) or not isinstance(error, Exception)
-    return "interrupted" if interrupted else "failed"
+    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 def train(
@@ -130,13 +130,14 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     title = config["label"] or config["name"]
     saving = Saving(directory, config["eval_every"], evaluation)
+    interruption = Interruption(saving)
     trainer = L.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
         max_steps=steps,
         max_epochs=-1,
         logger=logger,
-        callbacks=[evaluation, saving, ProgressBar(title, evaluation)],
+        callbacks=[evaluation, saving, interruption, ProgressBar(title, evaluation)],
         plugins=[checkpoint.VerifiedCheckpointIO()],
         default_root_dir=directory,
         enable_checkpointing=False,
@@ -158,3 +159,5 @@ def train(
         # Of Lightning's own: LeafSpec is deprecated in torch 2.13, and our loader needs no workers.
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(model, ckpt_path=str(last) if resume and last.exists() else None)
+    if trainer.global_step < steps:
+        interruption.raise_if_received(trainer.global_step)

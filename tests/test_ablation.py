@@ -1,0 +1,117 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from support import SMALL, coordnet
+
+from coordnet.ablation.report import markdown, names, table
+from coordnet.ablation.sweep import create_sweep, narrow
+from coordnet.errors import UserError
+from coordnet.shipped import config_dir
+
+ROWS = {
+    "none": ["encoding=identity", "optimizer.lr=1"],
+    "gauss": ["encoding=gaussian", "encoding.scale=10", "optimizer.lr=2"],
+}
+
+
+def test_rows_times_seeds_are_the_jobs_row_by_row() -> None:
+    jobs = narrow(ROWS, [["seed=0"], ["seed=1"]])
+    assert [job[0] for job in jobs] == ["label=none", "label=none", "label=gauss", "label=gauss"]
+    assert jobs[3] == ["label=gauss", "encoding=gaussian", "encoding.scale=10", "optimizer.lr=2", "seed=1"]
+
+
+@pytest.mark.parametrize("selection", ["label=gauss", "encoding=gaussian"])
+def test_the_command_line_selects_rows(selection: str) -> None:
+    assert ["encoding.scale=10" in job for job in narrow(ROWS, [[selection]])] == [True]
+
+
+def test_the_command_line_wins_over_every_row() -> None:
+    jobs = narrow(ROWS, [["optimizer.lr=5", "max_steps=3"]])
+    assert len(jobs) == 2
+    assert all("optimizer.lr=5" in job and "max_steps=3" in job and len(job) <= 5 for job in jobs)
+    assert not any("optimizer.lr=1" in job or "optimizer.lr=2" in job for job in jobs)
+
+
+def test_an_unknown_label_is_named() -> None:
+    with pytest.raises(UserError, match="label=gaus is no row of this ablation; did you mean gauss"):
+        narrow(ROWS, [["label=gaus"]])
+
+
+def test_a_sweep_never_moves_into_a_used_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(UserError, match="is not empty"):
+        create_sweep(tmp_path, [["seed=0"]])
+
+
+def test_names_say_what_differs_within_a_label() -> None:
+    results = [
+        {"job": 0, "status": "finished", "label": "a", "seed": "0", "lr": "1", "run": "0"},
+        {"job": 1, "status": "finished", "label": "a", "seed": "1", "lr": "1", "run": "1"},
+        {"job": 2, "status": "finished", "label": "b", "seed": "0", "lr": "2", "run": "2"},
+    ]
+    assert names(results) == ["a seed=0", "a seed=1", "b"]
+
+
+def test_the_table_is_markdown_with_equal_widths() -> None:
+    results = [
+        {"job": 0, "status": "finished", "label": "a", "run": "0", "parameters": 1234, "test/psnr": 21.344},
+        {"job": 1, "status": "diverged", "label": "longer", "run": "1", "parameters": 1},
+    ]
+    lines = markdown(table(results))
+    assert len({len(line) for line in lines}) == 1
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["a", "finished", "1,234", "21.34"]
+    assert "diverged" in lines[3]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rows of the demo, small, one of which diverges."""
+    directory = tmp_path_factory.mktemp("sweep")
+    configs = directory / "conf" / "ablation"
+    configs.mkdir(parents=True)
+    (configs / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "name: mine\n"
+        "hydra: {sweeper: {rows: {\n"
+        "  none: [encoding=identity], wild: [optimizer=sgd, optimizer.lr=1e30], cubic: [baseline=bicubic]}}}\n"
+    )
+    result = coordnet(
+        *(
+            "train",
+            "--config-dir",
+            "conf",
+            "ablation=mine",
+            "hydra.sweep.dir=out",
+            "trainer.log_every=1",
+            *SMALL,
+        ),
+        cwd=directory,
+    )
+    assert result.returncode == 2, result.stderr
+    assert "not all jobs finished" in result.stderr
+    return directory / "out"
+
+
+def test_a_job_that_diverges_leaves_the_others_running(sweep: Path) -> None:
+    rows = list(csv.DictReader((sweep / "results.csv").read_text().splitlines()))
+    assert [(row["label"], row["status"]) for row in rows] == [
+        *(("none", "finished"), ("wild", "diverged"), ("cubic", "finished"))
+    ]
+    assert float(rows[0]["test/psnr"]) > 5 and rows[0]["encoding"] == "identity"
+    assert int(rows[0]["parameters"]) == 2 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3
+
+
+def test_a_sweep_has_a_job_list_a_table_and_a_contact_sheet(sweep: Path) -> None:
+    jobs = json.loads((sweep / "sweep.json").read_text())["jobs"]
+    assert [job["overrides"][0] for job in jobs] == ["label=none", "label=wild", "label=cubic"]
+    report = (sweep / "report.md").read_text()
+    assert "diverged" in report and "test PSNR" in report
+    assert (sweep / "contact_sheet.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "ablation").glob("*.yaml")))
+def test_every_shipped_ablation_says_how_to_launch_it(name: str) -> None:
+    text = (config_dir() / "ablation" / f"{name}.yaml").read_text()
+    assert f"coordnet train ablation={name}" in text

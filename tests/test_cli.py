@@ -1,0 +1,145 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import SMALL, coordnet
+
+from coordnet.cli import train
+from coordnet.cli.main import COMMANDS, main
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and captured.err.startswith("coordnet: "), captured.err
+    assert captured.out == ""
+    return captured.err
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "allowed", [])
+    monkeypatch.setattr(train, "failures", [])
+    monkeypatch.setattr(sys, "argv", ["coordnet"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["netwrk.width=5"], "netwrk.width is no key of this config; did you mean network.width?"),
+        (["network.widht=5"], "did you mean network.width?"),
+        (["max_stepz=5"], "did you mean max_steps?"),
+        (["encoding=gausian"], "encoding=gausian does not exist; did you mean gaussian?"),
+        (["ablation=image_quik"], "ablation=image_quik does not exist; did you mean image_quick?"),
+        (["signal.path=a.png"], "signal.path is a key of signal=image only"),
+        (["network.width=abc"], "network.width='abc' must be a whole number"),
+        (["network.width=-3"], "network.width=-3 must be at least 1"),
+        (["network.depth=0"], "network.depth=0 must be at least 1"),
+        (["encoding.scale=0"], "encoding.scale=0 must be above 0"),
+        (["encoding.scale=nan"], "encoding.scale=nan must be a finite number or null"),
+        (["max_steps=-1"], "max_steps=-1 must be a whole number of at least 0"),
+        (["max_steps=1.5"], "max_steps=1.5 must be a whole number"),
+        (["seed=x"], "seed='x' must be a whole number of at least 0"),
+        (["threads=0"], "threads=0 must be at least 1"),
+        (["optimizer.lr=-1"], "Invalid learning rate: -1"),
+        (["trainer.precision=half"], "trainer.precision='half' must be one of auto, float32, bfloat16"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator='tpu' must be one of"),
+        (["trainer.batch_size=0"], "trainer.batch_size=0 must be a whole number of at least 1"),
+        (["baseline=cubic"], "baseline='cubic' must be one of bilinear, bicubic"),
+        (["+foo=1"], "foo is no key of this config"),
+        (["+encoding.foo=1"], "encoding.foo is unknown"),
+        (["signal=image"], "signal.path has no value; give signal.path=..."),
+        (["signal=image", "signal.path=a b(1).jpg"], "a b(1).jpg' does not exist"),
+        (["signal.name=astronot"], "signal.name='astronot' must be one of astronaut"),
+        (["encoding=gaussian,positional"], "add -m to sweep"),
+        (
+            ["forward_map=integrate"],
+            "forward_map=Integrate needs lines, but the signal observes coords, value",
+        ),
+        (["foo"], "Error parsing override 'foo'"),
+        (["signal=chirp", "baseline=bilinear"], "baseline=bilinear interpolates images only"),
+    ],
+)
+def test_a_mistake_is_one_line_and_makes_nothing(
+    overrides: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    try:
+        code = main(["train", *overrides])
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2
+    assert said in one_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_is_not_shipped_needs_permission(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "encoding._target_=os.mkdir", "+encoding.path=canary"])
+    assert "encoding._target_=os.mkdir is none of the shipped ones" in one_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_directory_is_never_used_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("dear")
+    with pytest.raises(SystemExit):
+        main(["train", *SMALL, "hydra.run.dir=mine"])
+    assert "hydra.run.dir=mine is not a new or empty directory" in one_line(capsys)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize("arguments", [["resume", "."], ["render", "."], ["report", "nowhere"], ["trian"]])
+def test_other_commands_say_what_is_wrong(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    one_line(capsys)
+
+
+def test_paths_that_hydra_would_trip_over_are_quoted() -> None:
+    assert train.quoted("signal.path=a/b-1.png") == "signal.path=a/b-1.png"
+    assert train.quoted("signal.path=über (1), it's.png") == r"signal.path='über (1), it\'s.png'"
+    assert train.quoted("signal.path='a b.png'") == "signal.path='a b.png'"
+    assert train.quoted("label=a b") == "label=a b"
+
+
+def test_options_go_before_overrides_and_an_ablation_sweeps() -> None:
+    assert train.arguments(["ablation=x", "--config-dir", "c", "seed=1"]) == [
+        *("--config-dir", "c", "-m", "ablation=x", "seed=1")
+    ]
+    assert "-m" not in train.arguments(["ablation=x", "--cfg", "job"])
+    assert train.arguments(["--allow", "mypkg.", "seed=1"]) == ["seed=1"] and train.allowed == ["mypkg."]
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = "import sys; from coordnet.cli.main import main; main(['--help']); print('torch' in sys.modules)"
+    started = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.endswith("False\n") and time.perf_counter() - started < 5
+    assert all(command in result.stdout for command in COMMANDS)
+
+
+def test_train_render_and_report_from_the_command_line(tmp_path: Path) -> None:
+    """The path of a new user, with a picture whose name Hydra's grammar does not like."""
+    import numpy as np
+    from PIL import Image
+
+    name = "my photo, (1)=ü.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(tmp_path / name)
+    small = [override for override in SMALL if not override.startswith("signal")]
+    trained = coordnet(
+        *("train", "signal=image", f"signal.path={name}", "encoding=positional", "hydra.run.dir=run", *small),
+        cwd=tmp_path,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr == "", "quiet when not on a terminal"
+    rendered = coordnet("render", "run", "--size", "60x40", "--output", "big.png", cwd=tmp_path)
+    assert rendered.returncode == 0, rendered.stderr
+    with Image.open(tmp_path / "big.png") as picture:
+        assert picture.size == (60, 40)
+    reported = coordnet("report", "run", cwd=tmp_path)
+    assert "test PSNR" in reported.stdout, reported.stderr

@@ -1,6 +1,7 @@
 """A run that was killed and resumed is the run that never stopped, bit for bit."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 import torch
 import yaml
 from support import SMALL, coordnet, make_config
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import read_status
+from coordnet.runs.directory import read_status, write_status
 from coordnet.runs.run import resume, start
 
 LONG = ("max_steps=1500", "eval_every=40")
@@ -111,3 +113,20 @@ def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
     saved = checkpoint.load(directory / "checkpoints" / "last.ckpt")
     assert f"at step {saved['global_step']};" in status["reason"]
     assert saved["global_step"] >= 200
+
+
+def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path: Path) -> None:
+    """A run that was killed between two checkpoints logs that stretch twice; the first time is purged."""
+    overrides = (*SMALL, "max_steps=100", "eval_every=20")
+    start(make_config(*overrides), tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints"
+    earlier = tmp_path / "earlier"
+    start(make_config(*SMALL, "max_steps=40", "eval_every=20", "schedule.T_max=100"), earlier)
+    shutil.copy(earlier / "checkpoints" / "last.ckpt", folder / "last.ckpt")
+    write_status(tmp_path / "run", "killed")
+    resume(tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run" / "tb")).Reload().Scalars("train/psnr")
+    rows = metrics_file.read(tmp_path / "run" / "metrics.csv")
+    assert (
+        [event.step for event in events] == [row["step"] for row in rows] == [0, 10, 20, 40, 50, 60, 80, 100]
+    )

@@ -132,6 +132,11 @@ def write_sheet(directory: Path, results: Sequence[Result]) -> bool:
     return True
 
 
+def where_to_look(directory: Path) -> list[str]:
+    sheet = [f"pictures:     {directory / SHEET}"] if (directory / SHEET).exists() else []
+    return [*sheet, f"TensorBoard:  coordnet board {shlex.quote(str(directory))}"]
+
+
 def load(directory: Path) -> list[Result]:
     """Results of a sweep, or of a single run."""
     if is_run(directory):

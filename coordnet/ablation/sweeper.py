@@ -7,7 +7,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from coordnet.ablation.report import write_report
+from coordnet.ablation.report import load, markdown, table, where_to_look, write_report
 from coordnet.ablation.sweep import create_sweep, narrow
 from coordnet.errors import UserError
 
@@ -44,5 +44,6 @@ class RowsSweeper(BasicSweeper):
         create_sweep(directory, jobs)
         self.launcher.launch(jobs, initial_job_idx=0)
         statuses = write_report(directory)
+        print("\n".join(["", *markdown(table(load(directory))), "", *where_to_look(directory)]))
         if any(status != "finished" for status in statuses):
             raise UserError(f"{directory}: not all jobs finished; see report.md there")

@@ -99,11 +99,12 @@ class Evaluation(L.Callback):
         metrics_file.append(self.file, self.latest)
         finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}
         if step == 0:
-            # TensorBoard lists a run's hyperparameters against the newest values of these same tags.
+            # Logs the values too, and makes TensorBoard list the hyperparameters against these tags' newest values.
             for logger in trainer.loggers:
                 assert isinstance(logger, TensorBoardLogger)
                 logger.log_hyperparams(self.hyperparameters, finite, step=0)
-        self.record(trainer, finite)
+        else:
+            self.record(trainer, finite)
         if is_picture_step(step) or step == trainer.max_steps:
             self.show(trainer, pictures)
 

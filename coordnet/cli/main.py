@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     # Two jobs side by side starve each other if OpenMP's threads spin; must be set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if any(argument.startswith("--allow") for argument in argv):
+        # The package that the user trusts may lie in the current directory, as it may for `python -m`.
+        sys.path.insert(0, os.getcwd())
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0

@@ -26,7 +26,6 @@ from coordnet.runtime import keep_memory, set_threads
 
 Config = Mapping[str, Any]
 CONFIG = "config.yaml"
-TENSORBOARD = "tb"
 
 
 def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
@@ -48,7 +47,7 @@ def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[st
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
         write_text(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        return execute(config, model, directory, resume=False)
+        return execute(config, model, directory)
 
 
 def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
@@ -59,7 +58,8 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
         raise UserError(f"{directory} is finished; there is nothing to resume")
     config, model = prepare(config, allow)
     with claim(directory):
-        return execute(config, model, directory, resume=True)
+        last = directory / "checkpoints" / "last.ckpt"
+        return execute(config, model, directory, last if last.exists() else None)
 
 
 def read_config(directory: Path) -> Config:
@@ -85,19 +85,32 @@ def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[
     return config, model
 
 
-def execute(config: Config, model: Reconstruction, directory: Path, resume: bool) -> dict[str, float]:
+def execute(
+    config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None = None
+) -> dict[str, float]:
     facts = provenance(model, config["trainer"]["precision"])
     write_status(directory, "running", **facts)
     evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"], flatten(config))
-    logger = TensorBoardLogger(directory, name="", version="", sub_dir=TENSORBOARD, default_hp_metric=False)
+    logger = make_logger(directory, resumed_from)
+    for name, values in (("config", config), ("provenance", facts)):
+        text = yaml.safe_dump(dict(values), sort_keys=False)
+        logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
     try:
-        train(config, model, directory, evaluation, logger, resume, facts)
+        train(config, model, directory, evaluation, logger, resumed_from)
     except BaseException as error:
         trace = traceback.format_exc() if outcome(error) == "failed" else None
         write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
         raise
     write_status(directory, "finished", **facts)
     return evaluation.latest
+
+
+def make_logger(directory: Path, resumed_from: Path | None) -> TensorBoardLogger:
+    """TensorBoard for a run; what was logged after the checkpoint it resumes from is purged, to be logged again."""
+    purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else None
+    return TensorBoardLogger(
+        directory, name="", version="", sub_dir="tb", default_hp_metric=False, purge_step=purge_step
+    )
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -123,8 +136,7 @@ def train(
     directory: Path,
     evaluation: Evaluation,
     logger: TensorBoardLogger,
-    resume: bool,
-    facts: Mapping[str, Any],
+    resumed_from: Path | None,
 ) -> None:
     steps = config["max_steps"] if is_trained(config) else 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -145,11 +157,6 @@ def train(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    last = directory / "checkpoints" / "last.ckpt"
-    if not resume:
-        for name, values in (("config", config), ("provenance", facts)):
-            text = yaml.safe_dump(dict(values), sort_keys=False)
-            logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
     if steps == 0:
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
@@ -158,6 +165,6 @@ def train(
     with warnings.catch_warnings():
         # Of Lightning's own: LeafSpec is deprecated in torch 2.13, and our loader needs no workers.
         warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(model, ckpt_path=str(last) if resume and last.exists() else None)
+        trainer.fit(model, ckpt_path=resumed_from)
     if trainer.global_step < steps:
         interruption.raise_if_received(trainer.global_step)

@@ -1,0 +1,57 @@
+"""What the documents tell a newcomer to type works."""
+
+import re
+from pathlib import Path
+
+import pytest
+from support import SMALL, coordnet
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
+def test_the_library_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks("README.md", "python")
+    code = [line for line in example.splitlines() if line and not line.startswith(("import", "from"))]
+    assert len(code) <= 10, "the README promises ten lines"
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert float(re.findall(r"'test/psnr': ([\d.]+)", printed)[0]) > 18
+
+
+def test_the_encoding_of_the_contributing_guide_trains_from_outside_the_package(tmp_path: Path) -> None:
+    (code,), (config,) = blocks("CONTRIBUTING.md", "python"), blocks("CONTRIBUTING.md", "yaml")
+    (tmp_path / "mypkg").mkdir()
+    (tmp_path / "mypkg" / "__init__.py").write_text("")
+    (tmp_path / "mypkg" / "triangle.py").write_text(code)
+    (tmp_path / "my_conf" / "encoding").mkdir(parents=True)
+    mine = config.replace("coordnet.encodings", "mypkg")
+    (tmp_path / "my_conf" / "encoding" / "triangle.yaml").write_text(mine)
+    words = ("train", "--config-dir", "my_conf", "encoding=triangle", "hydra.run.dir=run", *SMALL)
+    refused = coordnet(*words, cwd=tmp_path)
+    assert refused.returncode == 2 and "--allow mypkg." in refused.stderr and not (tmp_path / "run").exists()
+    trained = coordnet(words[0], "--allow", "mypkg.", *words[1:], cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    resumed = coordnet("resume", "run", "--allow", "mypkg.", cwd=tmp_path)
+    assert "is finished" in resumed.stderr
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_every_command_in_a_document_is_one_that_exists(document: str) -> None:
+    from coordnet.cli.main import COMMANDS
+
+    commands = re.findall(r"^(?: {4}|\$ )coordnet (\w+)", (ROOT / document).read_text(), re.MULTILINE)
+    assert set(commands) <= set(COMMANDS)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in ROOT.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (ROOT / link).exists(), f"{document.name}: {link}"

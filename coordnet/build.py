@@ -21,7 +21,7 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     Args:
         node: A `_target_`, and keyword arguments.
         key: The node's name in the config, for messages.
-        allow: Prefixes such as "mypkg." that targets may have besides those the shipped configs name.
+        allow: Packages such as "mypkg." that targets may lie in besides those the shipped configs name.
 
     Raises:
         UserError: The target is not allowed or not there, or an option is unknown or of the wrong type.
@@ -29,7 +29,8 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     target = node.get("_target_")
     if not isinstance(target, str):
         raise UserError(f"{key}._target_={target!r} must be a dotted name")
-    if target not in shipped.targets() and not target.startswith(tuple(allow)):
+    prefixes = tuple(prefix.rstrip(".") + "." for prefix in allow)
+    if target not in shipped.targets() and not target.startswith(prefixes):
         raise UserError(
             f"{key}._target_={target} is none of the shipped ones; "
             f"if you trust it, add --allow {target.split('.')[0]}."

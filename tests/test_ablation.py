@@ -6,7 +6,7 @@ import pytest
 from support import SMALL, coordnet
 
 from coordnet.ablation.report import markdown, names, table
-from coordnet.ablation.sweep import create_sweep, narrow
+from coordnet.ablation.sweep import create_sweep, narrow, run_names
 from coordnet.errors import UserError
 from coordnet.shipped import config_dir
 
@@ -43,6 +43,12 @@ def test_a_sweep_never_moves_into_a_used_directory(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(UserError, match="is not empty"):
         create_sweep(tmp_path, [["seed=0"]])
+
+
+def test_every_run_has_a_directory_name_that_says_what_it_is() -> None:
+    assert run_names(narrow(ROWS, [["seed=0"]])) == ["0-none", "1-gauss"]
+    assert run_names([["a=x", "seed=0"], ["a=y/z", "seed=0"]]) == ["0-x", "1-y-z"]
+    assert run_names([["a=x"]]) == ["0"]
 
 
 def test_names_say_what_differs_within_a_label() -> None:

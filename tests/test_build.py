@@ -231,3 +231,8 @@ def test_matches(value: object, hint: Any, fits: bool) -> None:
 def test_did_you_mean() -> None:
     assert did_you_mean("gausian", ["gaussian", "dense"]) == "; did you mean gaussian?"
     assert did_you_mean("zzz", ["gaussian", "dense"]) == "; known are dense, gaussian"
+
+
+def test_an_allowed_package_does_not_allow_another_that_begins_like_it() -> None:
+    with pytest.raises(UserError, match="none of the shipped ones"):
+        factory({"_target_": "collections_abc.OrderedDict"}, "encoding", allow=["collections"])

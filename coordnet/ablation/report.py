@@ -46,9 +46,9 @@ def write_report(directory: Path) -> list[str]:
 
 def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     """One row of results.csv: the job, its status, what was swept, and the last metrics."""
-    run = directory / str(job["job"])
+    run = directory / job["run"]
     swept = dict(override.split("=", 1) for override in job["overrides"])
-    result: Result = {"job": job["job"], "status": "not started", **swept, "run": str(job["job"])}
+    result: Result = {"job": job["job"], "status": "not started", **swept, "run": job["run"]}
     if is_run(run):
         status = read_status(run)
         rows = metrics_file.read(run / "metrics.csv")
@@ -140,7 +140,7 @@ def where_to_look(directory: Path) -> list[str]:
 def load(directory: Path) -> list[Result]:
     """Results of a sweep, or of a single run."""
     if is_run(directory):
-        return [job_result(directory.parent, {"job": directory.name, "overrides": []})]
+        return [job_result(directory.parent, {"job": 0, "run": directory.name, "overrides": []})]
     if not directory.is_dir():
         raise UserError(f"{directory} does not exist")
     return [job_result(directory, job) for job in read_sweep(directory)["jobs"]]

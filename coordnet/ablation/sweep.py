@@ -1,6 +1,7 @@
 """The job list of a sweep: made once, never changed; what became of each job is read from its run directory."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product as all_pairs
@@ -47,6 +48,17 @@ def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Jo
     return sorted(jobs, key=lambda job: list(rows).index(dict(o.split("=", 1) for o in job)["label"]))
 
 
+def run_names(jobs: Sequence[Job]) -> list[str]:
+    """A directory name per job: its number, and its label or else the values that differ between jobs."""
+    names = []
+    for i, job in enumerate(jobs):
+        chosen = dict(override.split("=", 1) for override in job)
+        varied = [o.split("=", 1)[1] for o in job if any(o not in other for other in jobs)]
+        text = re.sub(r"[^\w.-]+", "-", chosen.get("label") or " ".join(varied))
+        names.append(f"{i}-{text}"[:80].strip("-"))
+    return names
+
+
 def create_sweep(directory: Path, jobs: Sequence[Job]) -> None:
     """Make a sweep's directory and its job list.
 
@@ -58,7 +70,10 @@ def create_sweep(directory: Path, jobs: Sequence[Job]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     content = {
         "command": ["coordnet", "train", *sys.argv[1:]],
-        "jobs": [{"job": i, "overrides": job} for i, job in enumerate(jobs)],
+        "jobs": [
+            {"job": i, "run": run, "overrides": job}
+            for i, (run, job) in enumerate(zip(run_names(jobs), jobs, strict=True))
+        ],
     }
     write_text(directory / SWEEP, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 

@@ -8,7 +8,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from coordnet.ablation.report import load, markdown, table, where_to_look, write_report
-from coordnet.ablation.sweep import create_sweep, narrow
+from coordnet.ablation.sweep import create_sweep, narrow, run_names
 from coordnet.errors import UserError
 
 
@@ -42,7 +42,8 @@ class RowsSweeper(BasicSweeper):
             type(self).check_job(self.hydra_context.config_loader.load_sweep_config(self.config, job))
         directory = Path(self.config.hydra.sweep.dir)
         create_sweep(directory, jobs)
-        self.launcher.launch(jobs, initial_job_idx=0)
+        runs = zip(jobs, run_names(jobs), strict=True)
+        self.launcher.launch([[*job, f"hydra.sweep.subdir={run}"] for job, run in runs], initial_job_idx=0)
         statuses = write_report(directory)
         print("\n".join(["", *markdown(table(load(directory))), "", *where_to_look(directory)]))
         if any(status != "finished" for status in statuses):

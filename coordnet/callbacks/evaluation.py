@@ -1,4 +1,5 @@
 import math
+import re
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -117,7 +118,7 @@ class Evaluation(L.Callback):
         folder = self.directory / "images"
         folder.mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            slug = "-".join(name.replace("|", " ").split())
+            slug = re.sub(r"\W+", "-", name)
             imageio.imwrite(folder / f"{slug}-{step:07d}.png", picture)
             for logger in trainer.loggers:
                 assert isinstance(logger, TensorBoardLogger)

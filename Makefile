@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A plain torch is several gigabytes of CUDA: take the CPU build where an index offers one.
-TORCH ?= torch>=2.10,<2.14
+
+TORCH := torch>=2.10,<2.14
 
 .PHONY: demo test check bench clean
 

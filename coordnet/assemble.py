@@ -21,16 +21,20 @@ KEYS = (
     *("signal", "encoding", "network", "forward_map", "optimizer", "schedule", "trainer"),
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "baseline"),
 )
+TRAINER_KEYS = ("batch_size", "precision", "accelerator", "log_every")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     """Build signal, field, forward map and the module around them, all drawn from `config["seed"]`.
 
+    Args:
+        config: Checked by `check_config`.
+        allow: Packages that targets may lie in besides those of the shipped configs.
+
     Raises:
         UserError: Some value is not allowed; the message names its key.
     """
-    check_top_level(config)
     L.seed_everything(config["seed"], verbose=False)
     signal: Signal = build(config["signal"], "signal", allow)
     field = (
@@ -79,8 +83,16 @@ def check_fit(forward_map: ForwardMap, batches: Batches) -> None:
         )
 
 
-def check_top_level(config: Config) -> None:
-    """Keys, types and ranges of what no constructor checks."""
+def check_config(config: Config) -> None:
+    """Keys, types and ranges of what no constructor checks.
+
+    Raises:
+        UserError: The message names the key.
+    """
+    missing = [key for key in KEYS if key not in config]
+    missing += [f"trainer.{key}" for key in TRAINER_KEYS if key not in (config.get("trainer") or {})]
+    if missing:
+        raise UserError(f"the config lacks {', '.join(missing)}")
     for key in config:
         if key not in KEYS:
             raise UserError(f"{key} is no key of this config{did_you_mean(key, KEYS)}")

@@ -42,7 +42,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["max_steps=-1"], "max_steps=-1 must be a whole number of at least 0"),
         (["max_steps=1.5"], "max_steps=1.5 must be a whole number"),
         (["seed=x"], "seed='x' must be a whole number of at least 0"),
-        (["threads=0"], "threads=0 must be at least 1"),
+        (["threads=0"], "threads=0 must be a whole number of at least 1"),
         (["optimizer.lr=-1"], "Invalid learning rate: -1"),
         (["trainer.precision=half"], "trainer.precision='half' must be one of auto, float32, bfloat16"),
         (["trainer.accelerator=tpu"], "trainer.accelerator='tpu' must be one of"),

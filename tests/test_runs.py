@@ -15,7 +15,7 @@ from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import claim, is_held, read_status, write_status, write_text
 from coordnet.runs.render import pixel_centres, render
-from coordnet.runs.run import load_model, read_config, start
+from coordnet.runs.run import load_model, read_config, resume, start
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,13 @@ def test_damaged_run_files_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="damaged") as error:
             read(tmp_path)
         assert "\n" not in str(error.value)
+
+
+def test_a_config_that_lacks_keys_is_one_line(tmp_path: Path) -> None:
+    write_status(tmp_path, "killed")
+    (tmp_path / "config.yaml").write_text("seed: 0\ntrainer: {}\n")
+    with pytest.raises(UserError, match=r"the config lacks signal, .*trainer\.batch_size"):
+        resume(tmp_path)
 
 
 def test_text_is_replaced_whole(tmp_path: Path) -> None:

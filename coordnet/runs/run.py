@@ -12,7 +12,7 @@ import lightning as L
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from coordnet.assemble import assemble, is_trained
+from coordnet.assemble import assemble, check_config, is_trained
 from coordnet.callbacks.evaluation import Evaluation
 from coordnet.callbacks.interruption import Interruption
 from coordnet.callbacks.progress import ProgressBar
@@ -33,6 +33,7 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
 
     Returns the config with every automatic choice resolved, so that a resumed run makes the same ones.
     """
+    check_config(config)
     keep_memory()
     config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
     model = assemble(config, allow)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
+import torch
 
 from coordnet.build import build, did_you_mean, factory, matches
 from coordnet.data import Batches
@@ -21,6 +22,7 @@ KEYS = (
     *("signal", "encoding", "network", "forward_map", "optimizer", "schedule", "trainer"),
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "baseline"),
 )
+MAX_SEED = 2**32 - 1
 TRAINER_KEYS = ("batch_size", "precision", "accelerator", "log_every")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 
@@ -50,7 +52,7 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     if is_trained(config):
         try:
             model.configure_optimizers()
-        except ValueError as error:
+        except (ValueError, TypeError, IndexError) as error:
             raise UserError(f"optimizer or schedule: {error}") from None
     return model
 
@@ -61,9 +63,10 @@ def is_trained(config: Config) -> bool:
 
 
 def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
+    trainer = config["trainer"]
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
     network = build(config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels)
-    precision = choose_precision(config["trainer"]["precision"], network.bfloat16_safe)
+    precision = choose_precision(trainer["precision"], network.bfloat16_safe, trainer["accelerator"])
     return Field(encoding, network, signal.value_range, precision)
 
 
@@ -93,10 +96,11 @@ def check_config(config: Config) -> None:
     missing += [f"trainer.{key}" for key in TRAINER_KEYS if key not in (config.get("trainer") or {})]
     if missing:
         raise UserError(f"the config lacks {', '.join(missing)}")
-    for key in config:
-        if key not in KEYS:
-            raise UserError(f"{key} is no key of this config{did_you_mean(key, KEYS)}")
     trainer = config["trainer"]
+    known = (*KEYS, *(f"trainer.{key}" for key in TRAINER_KEYS))
+    for key in (*config, *(f"trainer.{key}" for key in trainer)):
+        if key not in known:
+            raise UserError(f"{key} is no key of this config{did_you_mean(key, known)}")
     whole = {key: (config[key], low) for key, low in (("seed", 0), ("max_steps", 0), ("eval_every", 1))}
     whole["trainer.log_every"] = (trainer["log_every"], 1)
     if config["threads"] is not None:
@@ -106,10 +110,17 @@ def check_config(config: Config) -> None:
     for key, (value, low) in whole.items():
         if not matches(value, int) or value < low:
             raise UserError(f"{key}={value!r} must be a whole number of at least {low}")
-    for key in ("name", "label"):
-        if not matches(config[key], str | None) or config[key] == "":
+    if config["seed"] > MAX_SEED:
+        raise UserError(f"seed={config['seed']} must be at most {MAX_SEED}")
+    for key, kinds in (("name", str | int | float), ("label", str | int | float | None)):
+        if not matches(config[key], kinds) or config[key] == "":
             raise UserError(f"{key}={config[key]!r} must be text")
     if trainer["accelerator"] not in ACCELERATORS:
         raise UserError(
             f"trainer.accelerator={trainer['accelerator']!r} must be one of {', '.join(ACCELERATORS)}"
+        )
+    absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if absent.get(trainer["accelerator"]):
+        raise UserError(
+            f"trainer.accelerator={trainer['accelerator']} is not available here; use cpu or auto"
         )

@@ -32,18 +32,18 @@ def set_threads(threads: int | None) -> int:
     return count
 
 
-def choose_precision(asked: str, bfloat16_safe: bool) -> Precision:
+def choose_precision(asked: str, bfloat16_safe: bool, accelerator: str) -> Precision:
     """Resolve "auto": bfloat16 where the network stands it and the processor multiplies it natively."""
     if asked == "auto":
-        return "bfloat16" if bfloat16_safe and has_bfloat16() else "float32"
+        return "bfloat16" if bfloat16_safe and has_bfloat16(accelerator) else "float32"
     if asked not in ("float32", "bfloat16"):
         raise UserError(f"trainer.precision={asked!r} must be one of auto, float32, bfloat16")
     return "float32" if asked == "float32" else "bfloat16"
 
 
-def has_bfloat16() -> bool:
-    """Whether matrices of bfloat16 are multiplied natively here: by AVX-512, AMX or a GPU."""
-    if torch.cuda.is_available():
+def has_bfloat16(accelerator: str) -> bool:
+    """Whether matrices of bfloat16 are multiplied natively here: by AVX-512, AMX or, where asked for, a GPU."""
+    if accelerator in ("cuda", "auto") and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -12,8 +12,8 @@ GAP = 4
 
 
 def to_pixels(values: Values) -> Picture:
-    """Values (height, width, channels) in [0, 1] as pixels of the same shape, clipped and rounded."""
-    return (values.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    """Values (height, width, channels) in [0, 1] as pixels of the same shape, clipped and rounded; NaN is 0."""
+    return (np.nan_to_num(values.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
 def to_rgb(values: Values) -> Picture:

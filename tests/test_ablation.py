@@ -34,6 +34,15 @@ def test_the_command_line_wins_over_every_row() -> None:
     assert not any("optimizer.lr=1" in job or "optimizer.lr=2" in job for job in jobs)
 
 
+def test_a_value_that_a_row_happens_to_share_does_not_drop_the_others() -> None:
+    assert len(narrow(ROWS, [["optimizer.lr=1"]])) == 2
+
+
+def test_a_label_that_is_no_plain_word_is_refused() -> None:
+    with pytest.raises(UserError, match="must be named by letters"):
+        narrow({"L=7 (NeRF)": ["seed=1"]}, [[]])
+
+
 def test_an_unknown_label_is_named() -> None:
     with pytest.raises(UserError, match="label=gaus is no row of this ablation; did you mean gauss"):
         narrow(ROWS, [["label=gaus"]])

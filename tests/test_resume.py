@@ -68,6 +68,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str,
     )
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert same(straight[part], resumed[part]), part
+    best = [checkpoint.load(tmp_path / name / "checkpoints" / "best.ckpt") for name in ("straight", "killed")]
+    assert same(best[0]["state_dict"], best[1]["state_dict"])
     rows = [metrics_file.read(tmp_path / name / "metrics.csv") for name in ("straight", "killed")]
     for row in rows[0] + rows[1]:
         row.pop("seconds")
@@ -113,6 +115,9 @@ def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
     saved = checkpoint.load(directory / "checkpoints" / "last.ckpt")
     assert f"at step {saved['global_step']};" in status["reason"]
     assert saved["global_step"] >= 200
+    with pytest.raises(UserError, match=r"last\.ckpt does not exist"):
+        (directory / "checkpoints" / "last.ckpt").unlink()
+        resume(directory)
 
 
 def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path: Path) -> None:

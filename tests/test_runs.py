@@ -10,6 +10,7 @@ import pytest
 import torch
 from support import SMALL, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
@@ -63,7 +64,9 @@ def test_tensorboard_has_every_picture_that_is_a_file(finished: Path, events: Ev
 def test_tensorboard_has_config_provenance_and_hyperparameters(events: EventAccumulator) -> None:
     tags = events.Tags()
     assert {"config/text_summary", "provenance/text_summary"} <= set(tags["tensors"])
-    assert "_hparams_/session_start_info" in events.summary_metadata
+    content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
+    listed = {info.name.tag for info in HParamsPluginData.FromString(content).experiment.metric_infos}
+    assert {"test/psnr", "test/ssim", "val/psnr", "train/psnr"} <= listed <= set(tags["scalars"])
 
 
 def test_provenance_is_recorded(finished: Path) -> None:
@@ -80,6 +83,12 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert read_status(tmp_path / "run")["status"] == "diverged"
     weights = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_a_run_that_blows_up_in_its_last_step_is_not_called_finished(tmp_path: Path) -> None:
+    with pytest.raises(Diverged):
+        start(make_config(*SMALL, "optimizer=sgd", "optimizer.lr=1e38", "max_steps=1"), tmp_path / "run")
+    assert read_status(tmp_path / "run")["status"] == "diverged"
 
 
 def test_an_interpolation_baseline_needs_no_training(tmp_path: Path) -> None:
@@ -194,6 +203,13 @@ class TestMetricsFile:
         metrics_file.append(path, {"step": 7.0, "a": 2.0})
         assert [row["step"] for row in metrics_file.read(path)] == [0, 5, 7]
 
+    @pytest.mark.parametrize("torn", ["", "step,a"])
+    def test_a_file_without_a_whole_header_starts_anew(self, tmp_path: Path, torn: str) -> None:
+        (tmp_path / "metrics.csv").write_text(torn)
+        metrics_file.cut_back(tmp_path / "metrics.csv", -1)
+        metrics_file.append(tmp_path / "metrics.csv", {"step": 0.0, "a": 1.0})
+        assert metrics_file.read(tmp_path / "metrics.csv") == [{"step": 0.0, "a": 1.0}]
+
     def test_other_columns_are_an_error(self, tmp_path: Path) -> None:
         metrics_file.append(tmp_path / "metrics.csv", {"step": 0.0})
         with pytest.raises(ValueError, match="not in fieldnames"):
@@ -222,6 +238,15 @@ class TestRender:
 
     def test_pixel_centres_tile_the_interval(self) -> None:
         assert pixel_centres(2, 4, 4).tolist() == [2.25, 2.75, 3.25, 3.75]
+
+    @pytest.mark.parametrize("size", [(7, 1), (1, 5), (1, 1)])
+    def test_a_line_or_a_point_keeps_its_shape(
+        self, finished: Path, tmp_path: Path, size: tuple[int, int]
+    ) -> None:
+        import imageio.v3 as imageio
+
+        written = imageio.imread(render(finished, size=size, output=tmp_path / "a.png"))
+        assert written.shape == (size[1], size[0], 3)
 
     def test_nothing_is_overwritten(self, finished: Path, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_text("mine")

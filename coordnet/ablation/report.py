@@ -37,7 +37,14 @@ def write_report(directory: Path) -> list[str]:
     write_csv(directory / "results.csv", results)
     rows = table(results)
     sheet = write_sheet(directory, results)
-    lines = [f"# {directory.parent.name}", "", f"    {shlex.join(sweep['command'])}", "", *markdown(rows), ""]
+    lines = [
+        f"# {directory.resolve().parent.name}",
+        "",
+        f"    {shlex.join(sweep['command'])}",
+        "",
+        *markdown(rows),
+        "",
+    ]
     if sheet:
         lines += [f"![target, prediction and error of each row]({SHEET})", ""]
     write_text(directory / "report.md", "\n".join(lines))
@@ -52,7 +59,7 @@ def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     if is_run(run):
         status = read_status(run)
         rows = metrics_file.read(run / "metrics.csv")
-        result |= {"status": status["status"], "parameters": status["parameters"]}
+        result |= {"status": status["status"], "parameters": status.get("parameters")}
         result |= rows[-1] if rows else {}
     return result
 
@@ -121,7 +128,7 @@ def write_sheet(directory: Path, results: Sequence[Result]) -> bool:
     """One picture of all jobs' last pictures, with their names; False where there are none."""
     pictures = {}
     for result, name in zip(results, names(results), strict=True):
-        files = sorted((directory / result["run"] / "images").glob("target-prediction-error-*.png"))
+        files = sorted((directory / result["run"] / "images").glob("target-prediction*.png"))
         if files:
             score = result.get("test/psnr", result.get("train/psnr"))
             caption = name if score is None else f"{name}: {score:.2f} dB"

@@ -19,8 +19,8 @@ Job = list[str]
 def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:
     """Combine rows with the product of the other overrides.
 
-    What the command line sets wins. Where it sets a key to a value that some row has, as in `label=gaussian` or
-    `encoding=gaussian`, it selects: only the rows with that value are run.
+    What the command line sets wins. Where it sets a key without a dot to a value that some row has, as in
+    `label=gaussian` or `encoding=gaussian`, it selects: only the rows with that value are run.
 
     Args:
         rows: Label to overrides "key=value".
@@ -29,6 +29,11 @@ def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Jo
     Raises:
         UserError: A label that no row has.
     """
+    for label in rows:
+        if not re.fullmatch(r"[A-Za-z0-9_.+-]+", label):
+            raise UserError(
+                f"row {label!r} of this ablation must be named by letters, digits and . _ + - only"
+            )
     labelled = [[f"label={label}", *row] for label, row in rows.items()]
     everything = {override for row in labelled for override in row}
     jobs = []
@@ -38,7 +43,9 @@ def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Jo
             raise UserError(
                 f"label={chosen['label']} is no row of this ablation{did_you_mean(chosen['label'], rows)}"
             )
-        selecting = {key for key, value in chosen.items() if f"{key}={value}" in everything}
+        selecting = {
+            key for key, value in chosen.items() if "." not in key and f"{key}={value}" in everything
+        }
         own = dict(override.split("=", 1) for override in row)
         if all(own.get(key) == chosen[key] for key in selecting):
             kept = [f"{key}={value}" for key, value in own.items() if key not in chosen]
@@ -54,7 +61,7 @@ def run_names(jobs: Sequence[Job]) -> list[str]:
     for i, job in enumerate(jobs):
         chosen = dict(override.split("=", 1) for override in job)
         varied = [o.split("=", 1)[1] for o in job if any(o not in other for other in jobs)]
-        text = re.sub(r"[^\w.-]+", "-", chosen.get("label") or " ".join(varied))
+        text = re.sub(r"[^A-Za-z0-9_.+-]+", "-", chosen.get("label") or " ".join(varied))
         names.append(f"{i}-{text}"[:80].strip("-"))
     return names
 
@@ -82,4 +89,10 @@ def read_sweep(directory: Path) -> Mapping[str, Any]:
     path = directory / SWEEP
     if not path.is_file():
         raise UserError(f"{directory} is no sweep: it has no {SWEEP}")
-    return dict(json.loads(path.read_text()))
+    try:
+        sweep = json.loads(path.read_text())
+        if sweep["jobs"]:
+            return dict(sweep)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path} is damaged: it holds no list of jobs")

@@ -96,6 +96,8 @@ class Evaluation(L.Callback):
         assert isinstance(model, Reconstruction)
         step = trainer.global_step
         metrics, pictures, self.score = model.evaluate()
+        if math.isnan(self.score):
+            raise Diverged(f"the field is not finite at step {step}")
         self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **metrics}
         metrics_file.append(self.file, self.latest)
         finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}

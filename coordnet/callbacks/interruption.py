@@ -4,31 +4,26 @@ from typing import Any
 
 import lightning as L
 
-from coordnet.callbacks.saving import Saving
 from coordnet.errors import Interrupted
 
 
 class Interruption(L.Callback):
-    """On SIGTERM or SIGINT, finishes the step, saves and stops; a second signal ends the process at once."""
+    """Notes SIGTERM and SIGINT, so that the step can be finished and saved; a second one ends the process at once.
 
-    def __init__(self, saving: Saving) -> None:
-        self.saving = saving
+    It must stand first among the callbacks: Lightning's own handlers would end the run without a checkpoint.
+    """
+
+    def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, *_: Any) -> None:
-        # Lightning has set its own handlers by now; they would end the run without a checkpoint.
         for number in (signal.SIGTERM, signal.SIGINT):
             self.previous[number] = signal.signal(number, self.receive)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         signal.signal(number, signal.SIG_DFL)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.received:
-            self.saving.save(trainer)
-            trainer.should_stop = True
 
     def teardown(self, *_: Any, **__: Any) -> None:
         for number, handler in self.previous.items():

@@ -3,20 +3,27 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from coordnet.callbacks.evaluation import Evaluation
+from coordnet.callbacks.interruption import Interruption
+from coordnet.errors import Diverged
 
 
 class Saving(L.Callback):
-    """Saves last.ckpt every `every` steps and at the end, and best.ckpt when the evaluation's score rises.
+    """Saves last.ckpt every `every` steps, at the end and when a signal came; best.ckpt when the score has risen.
 
-    It must stand behind the Evaluation, so that a checkpoint never lacks the row of its own step.
+    Only the scores at every `every`-th step and at the end count for best.ckpt. It must stand behind the Evaluation,
+    so that a checkpoint never lacks the row of its own step.
     """
 
-    def __init__(self, directory: Path, every: int, evaluation: Evaluation) -> None:
+    def __init__(
+        self, directory: Path, every: int, evaluation: Evaluation, interruption: Interruption
+    ) -> None:
         self.folder = directory / "checkpoints"
         self.every = every
         self.evaluation = evaluation
+        self.interruption = interruption
         self.best = -math.inf
 
     def state_dict(self) -> dict[str, Any]:
@@ -28,17 +35,21 @@ class Saving(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.folder.mkdir(exist_ok=True)
         if trainer.global_step == 0:
-            self.save(trainer)
+            self.save(trainer, scored=True)
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
-        if step % self.every == 0 or step == trainer.max_steps:
-            self.save(trainer)
+        scored = step % self.every == 0 or step == trainer.max_steps
+        if scored or self.interruption.received:
+            self.save(trainer, scored)
+        if self.interruption.received:
+            trainer.should_stop = True
 
-    def save(self, trainer: L.Trainer) -> None:
+    def save(self, trainer: L.Trainer, scored: bool) -> None:
         self.evaluation.stop_clock()
-        is_best = self.evaluation.score > self.best
-        self.best = max(self.best, self.evaluation.score)
-        if is_best:
+        if not all(torch.isfinite(p).all() for p in trainer.lightning_module.parameters()):
+            raise Diverged(f"some weight is not finite at step {trainer.global_step}")
+        if scored and self.evaluation.score > self.best:
+            self.best = self.evaluation.score
             trainer.save_checkpoint(self.folder / "best.ckpt")
         trainer.save_checkpoint(self.folder / "last.ckpt")

@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def main(argv: list[str]) -> None:
         run()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from None
+    except ValueError as error:
+        if "Config group override" not in str(error):
+            raise
+        raise UserError(
+            "a group cannot be null: name one of its options (coordnet train --help lists them)"
+        ) from None
     if failures:
         raise failures[0]
 
@@ -48,7 +55,10 @@ def arguments(argv: list[str]) -> list[str]:
         if argument == "--allow" or argument.startswith("--allow="):
             allowed.append(argument.partition("=")[2] or next(rest, ""))
         elif argument in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"):
-            options += [argument, next(rest, "")]
+            value = next(rest, None)
+            if value is None:
+                raise UserError(f"{argument} needs a value")
+            options += [argument, value]
         elif argument.startswith("-"):
             options.append(argument)
         else:
@@ -56,6 +66,8 @@ def arguments(argv: list[str]) -> list[str]:
     if "" in allowed:
         raise UserError("--allow needs a prefix, such as --allow mypkg.")
     asks = any(option.split("=")[0] in ASKS_ONLY for option in options)
+    if any(o.startswith("ablation=") and "," in o for o in overrides):
+        raise UserError("ablation= takes one ablation at a time")
     sweeps = "-m" in options or "--multirun" in options
     if any(o.startswith("ablation=") for o in overrides) and not asks and not sweeps:
         options.append("-m")
@@ -95,7 +107,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     assert isinstance(resolved, dict)
     path = resolved["signal"].get("path")
     if isinstance(path, str):
-        resolved["signal"]["path"] = str(Path(path).absolute())
+        resolved["signal"]["path"] = str(Path(path).expanduser().absolute())
     return {str(key): value for key, value in resolved.items()}
 
 
@@ -136,6 +148,9 @@ class Validate(Callback):
             # Hydra turns any other exception of a callback into a warning.
             print(f"coordnet: {error if isinstance(error, UserError) else explain(error)}", file=sys.stderr)
             sys.exit(2)
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
 
 
 def explain(error: Exception) -> str:
@@ -154,7 +169,7 @@ def explain(error: Exception) -> str:
     swept = re.search(r"Ambiguous value for argument '([^']*)'", text)
     if swept:
         return f"{swept[1]}: add -m to sweep over several values"
-    return " ".join(text.split(" See http")[0].split())
+    return " ".join(re.split(r"\s+See http", text)[0].split())
 
 
 def unknown_key(key: str) -> str:

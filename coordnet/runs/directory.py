@@ -71,6 +71,8 @@ def read_status(directory: Path) -> Mapping[str, Any]:
         raise UserError(f"{directory} is no run: it has no {STATUS}") from None
     except ValueError as error:
         raise UserError(f"{directory / STATUS} is damaged: {error}") from None
+    if not isinstance(status, dict) or "status" not in status:
+        raise UserError(f"{directory / STATUS} is damaged: it holds no status")
     if status["status"] == "running" and not is_held(directory):
         return {**status, "status": "killed"}
     return status

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
 Row = Mapping[str, float]
@@ -11,20 +12,21 @@ Row = Mapping[str, float]
 
 def append(path: Path, row: Row) -> None:
     """Add a row; the first one sets the columns."""
-    columns = header(path) or list(row)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        if new:
+    known = header(path)
+    with path.open("a" if known else "w", newline="") as file:
+        writer = csv.DictWriter(file, known or list(row))
+        if not known:
             writer.writeheader()
         writer.writerow({name: format(value, ".7g") for name, value in row.items()})
 
 
 def header(path: Path) -> list[str]:
+    """Column names; none if the file is missing, or was cut short before its first line was whole."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return next(csv.reader(file), [])
+        first = file.readline()
+    return next(csv.reader([first]), []) if first.endswith("\n") else []
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -32,8 +34,11 @@ def read(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     whole, _, _ = path.read_text().rpartition("\n")
-    rows = csv.DictReader(whole.splitlines())
-    return [{name: float(value) for name, value in row.items()} for row in rows]
+    try:
+        rows = csv.DictReader(whole.splitlines())
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def cut_back(path: Path, step: int) -> None:

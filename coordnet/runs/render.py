@@ -13,7 +13,8 @@ from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.errors import UserError
 from coordnet.runs.run import load_model
 
-ROWS_OF_POINTS = 1 << 20
+POINTS_PER_BAND = 1 << 20
+MAX_SIDE = 1 << 16
 
 
 def render(
@@ -44,21 +45,21 @@ def render(
     if domain.dim != 2:
         raise UserError(f"{run} holds a signal in {domain.dim} dimensions; render makes images of 2")
     box = tuple(crop) if crop else (0.0, 0.0, *map(float, domain.size))
-    if not (box[0] < box[2] and box[1] < box[3]):
+    if not (all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]):
         raise UserError(f"--crop {box} must be left,top,right,bottom with left < right and top < bottom")
     if size is None:
-        if not (math.isfinite(scale) and scale > 0):
-            raise UserError(f"--scale {scale} must be above 0")
+        if not 0 < scale <= MAX_SIDE:
+            raise UserError(f"--scale {scale} must be above 0 and at most {MAX_SIDE}")
         size = (max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale)))
-    if min(size) < 1:
-        raise UserError(f"--size {size[0]}x{size[1]} must be at least 1x1")
+    if min(size) < 1 or max(size) > MAX_SIDE:
+        raise UserError(f"--size {size[0]}x{size[1]} must lie between 1x1 and {MAX_SIDE}x{MAX_SIDE}")
     path = output or run / "images" / f"render-{size[0]}x{size[1]}.png"
     if path.exists():
         raise UserError(f"{path} exists; choose another --output")
     pixels = evaluate_grid(model.field, domain, box, size)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp.png")
-    imageio.imwrite(partial, pixels.squeeze())
+    imageio.imwrite(partial, pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     partial.replace(path)
     return path
 
@@ -72,7 +73,7 @@ def evaluate_grid(
     x = pixel_centres(box[0], box[2], width)
     y = pixel_centres(box[1], box[3], height)
     bands = []
-    parts = list(chunks(height, max(1, ROWS_OF_POINTS // width)))
+    parts = list(chunks(height, max(1, POINTS_PER_BAND // width)))
     for part in track(parts, "rendering", transient=True, disable=len(parts) < 4):
         rows, columns = torch.meshgrid(y[part], x, indexing="ij")
         position = torch.stack([columns, rows], dim=-1)

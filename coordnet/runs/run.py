@@ -19,13 +19,14 @@ from coordnet.callbacks.progress import ProgressBar
 from coordnet.callbacks.saving import Saving
 from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
-from coordnet.runs import checkpoint
+from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import claim, read_status, write_status, write_text
 from coordnet.runs.provenance import provenance
 from coordnet.runtime import keep_memory, set_threads
 
 Config = Mapping[str, Any]
 CONFIG = "config.yaml"
+METRICS = "metrics.csv"
 
 
 def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
@@ -60,6 +61,10 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
     config, model = prepare(config, allow)
     with claim(directory):
         last = directory / "checkpoints" / "last.ckpt"
+        if not last.exists() and any(row["step"] > 0 for row in metrics_file.read(directory / METRICS)):
+            raise UserError(f"{last} does not exist, so there is nothing to resume from")
+        if last.exists():
+            load_weights(model, last)
         return execute(config, model, directory, last if last.exists() else None)
 
 
@@ -81,18 +86,25 @@ def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[
     """The module of a run with the weights of its `which` ("last" or "best") checkpoint."""
     config, model = prepare(read_config(directory), allow)
     if is_trained(config):
-        content = checkpoint.load(directory / "checkpoints" / f"{which}.ckpt")
-        model.load_state_dict(content["state_dict"])
+        load_weights(model, directory / "checkpoints" / f"{which}.ckpt")
     return config, model
+
+
+def load_weights(model: Reconstruction, path: Path) -> None:
+    try:
+        model.load_state_dict(checkpoint.load(path)["state_dict"])
+    except (RuntimeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"checkpoint {path} does not fit the run's config: {reason}") from None
 
 
 def execute(
     config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None = None
 ) -> dict[str, float]:
     facts = provenance(model, config["trainer"]["precision"])
-    write_status(directory, "running", **facts)
     evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"], flatten(config))
     logger = make_logger(directory, resumed_from)
+    write_status(directory, "running", **facts)
     for name, values in (("config", config), ("provenance", facts)):
         text = yaml.safe_dump(dict(values), sort_keys=False)
         logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
@@ -103,12 +115,12 @@ def execute(
         write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
         raise
     write_status(directory, "finished", **facts)
-    return evaluation.latest
+    return metrics_file.read(directory / METRICS)[-1]
 
 
 def make_logger(directory: Path, resumed_from: Path | None) -> TensorBoardLogger:
     """TensorBoard for a run; what was logged after the checkpoint it resumes from is purged, to be logged again."""
-    purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else None
+    purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else 0
     return TensorBoardLogger(
         directory, name="", version="", sub_dir="tb", default_hp_metric=False, purge_step=purge_step
     )
@@ -142,15 +154,15 @@ def train(
     steps = config["max_steps"] if is_trained(config) else 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     title = config["label"] or config["name"]
-    saving = Saving(directory, config["eval_every"], evaluation)
-    interruption = Interruption(saving)
+    interruption = Interruption()
+    saving = Saving(directory, config["eval_every"], evaluation, interruption)
     trainer = L.Trainer(
         accelerator=config["trainer"]["accelerator"],
         devices=1,
         max_steps=steps,
         max_epochs=-1,
         logger=logger,
-        callbacks=[evaluation, saving, interruption, ProgressBar(title, evaluation)],
+        callbacks=[interruption, evaluation, saving, ProgressBar(title, evaluation)],
         plugins=[checkpoint.VerifiedCheckpointIO()],
         default_root_dir=directory,
         enable_checkpointing=False,
@@ -159,6 +171,7 @@ def train(
         num_sanity_val_steps=0,
     )
     if steps == 0:
+        metrics_file.cut_back(directory / METRICS, -1)
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
         logger.finalize("success")
@@ -167,5 +180,4 @@ def train(
         # Of Lightning's own: LeafSpec is deprecated in torch 2.13, and our loader needs no workers.
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(model, ckpt_path=resumed_from)
-    if trainer.global_step < steps:
-        interruption.raise_if_received(trainer.global_step)
+    interruption.raise_if_received(trainer.global_step)

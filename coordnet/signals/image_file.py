@@ -65,7 +65,7 @@ def read_image(
                 if frames > 1:
                     raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
                 picture = ImageOps.exif_transpose(file)
-                picture = edit(flatten(picture, background), crop, resize)
+                picture = edit(flatten(picture, background), crop, resize, max_pixels)
     except UnidentifiedImageError:
         raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
     except Pillow.DecompressionBombError:
@@ -94,7 +94,9 @@ def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
     return flat.convert("L" if grey else "RGB")
 
 
-def edit(picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int] | None) -> Pillow.Image:
+def edit(
+    picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int] | None, max_pixels: int
+) -> Pillow.Image:
     if crop is not None:
         width, height = picture.size
         if len(crop) != 4 or not (0 <= crop[0] < crop[2] <= width and 0 <= crop[1] < crop[3] <= height):
@@ -104,7 +106,10 @@ def edit(picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int
             )
         picture = picture.crop((crop[0], crop[1], crop[2], crop[3]))
     if resize is not None:
-        if len(resize) != 2 or min(resize) < 1:
-            raise UserError(f"signal.resize={list(resize)} must be [width, height], both at least 1")
+        if len(resize) != 2 or min(resize) < 1 or resize[0] * resize[1] > max_pixels:
+            raise UserError(
+                f"signal.resize={list(resize)} must be [width, height], both at least 1, "
+                f"and at most {max_pixels} pixels together"
+            )
         picture = picture.resize((resize[0], resize[1]), Pillow.Resampling.BOX)
     return picture

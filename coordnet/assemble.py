@@ -45,7 +45,7 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
     trainer = config["trainer"]
     batches = Batches(signal, trainer["batch_size"], config["seed"])
-    check_fit(forward_map, batches)
+    check_fit(forward_map, signal)
     optimizer = factory(config["optimizer"], "optimizer", allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
     model = Reconstruction(field, forward_map, batches, optimizer, schedule)
@@ -76,8 +76,8 @@ def interpolation(mode: Any, signal: Signal) -> Any:
     return signal.interpolation(mode)
 
 
-def check_fit(forward_map: ForwardMap, batches: Batches) -> None:
-    given = Batches(batches.signal, 1, 0)(0)
+def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
+    given = signal.observe(torch.zeros(1, dtype=torch.long))
     missing = [name for name in forward_map.needs if name not in given]
     if missing:
         raise UserError(

@@ -1,5 +1,6 @@
 """Where samples sit. Coordinates are cell centres, x before y; the longest axis spans [-1, 1]."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,7 +67,7 @@ class Domain:
 
     @property
     def num_samples(self) -> int:
-        return int(torch.tensor(self.size).prod())
+        return math.prod(self.size)
 
     def grid(self) -> Tensor:
         """Coordinates of all cells, (*reversed(size), dim): an image grid is (height, width, 2)."""

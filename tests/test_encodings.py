@@ -1,4 +1,5 @@
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,17 @@ def points(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 # The contract of every shipped encoding
+
+
+@every_encoding
+def test_at_least_one_dimension_is_served(file: Path) -> None:
+    """The tests below skip a dimension that an encoding refuses; refusing all of them is no encoding."""
+    served = 0
+    for dim in (1, 2, 3, 4):
+        with suppress(UserError):
+            build(load(file), "encoding", domain=box(dim))
+            served += 1
+    assert served
 
 
 @every_encoding

@@ -58,7 +58,7 @@ def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     result: Result = {"job": job["job"], "status": "not started", **swept, "run": job["run"]}
     if is_run(run):
         status = read_status(run)
-        rows = metrics_file.read(run / "metrics.csv")
+        rows = metrics_file.read(run / metrics_file.NAME)
         result |= {"status": status["status"], "parameters": status.get("parameters")}
         result |= rows[-1] if rows else {}
     return result

@@ -11,7 +11,6 @@ from hydra.core.utils import JobReturn
 
 from coordnet.ablation.report import load, markdown, table, where_to_look, write_report
 from coordnet.ablation.sweep import create_sweep, narrow, run_names
-from coordnet.errors import UserError
 
 
 def report_failure(run: str, job_return: JobReturn) -> None:
@@ -62,4 +61,5 @@ class RowsSweeper(BasicSweeper):
             statuses = write_report(directory)
         print("\n".join(["", *markdown(table(load(directory))), "", *where_to_look(directory)]))
         if any(status != "finished" for status in statuses):
-            raise UserError(f"{directory}: not all jobs finished; see report.md there")
+            print(f"coordnet: {directory}: not all jobs finished; see report.md there", file=sys.stderr)
+            sys.exit(1)

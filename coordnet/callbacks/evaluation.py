@@ -55,7 +55,7 @@ class Evaluation(L.Callback):
 
     @property
     def file(self) -> Path:
-        return self.directory / "metrics.csv"
+        return self.directory / metrics_file.NAME
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}

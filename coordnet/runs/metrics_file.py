@@ -7,6 +7,7 @@ from pathlib import Path
 from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
+NAME = "metrics.csv"
 Row = Mapping[str, float]
 
 

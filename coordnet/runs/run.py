@@ -26,7 +26,6 @@ from coordnet.runtime import keep_memory, set_threads
 
 Config = Mapping[str, Any]
 CONFIG = "config.yaml"
-METRICS = "metrics.csv"
 
 
 def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
@@ -61,7 +60,9 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
     config, model = prepare(config, allow)
     with claim(directory):
         last = directory / "checkpoints" / "last.ckpt"
-        if not last.exists() and any(row["step"] > 0 for row in metrics_file.read(directory / METRICS)):
+        if not last.exists() and any(
+            row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)
+        ):
             raise UserError(f"{last} does not exist, so there is nothing to resume from")
         if last.exists():
             load_weights(model, last)
@@ -115,7 +116,7 @@ def execute(
         write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
         raise
     write_status(directory, "finished", **facts)
-    return metrics_file.read(directory / METRICS)[-1]
+    return metrics_file.read(directory / metrics_file.NAME)[-1]
 
 
 def make_logger(directory: Path, resumed_from: Path | None) -> TensorBoardLogger:
@@ -171,7 +172,7 @@ def train(
         num_sanity_val_steps=0,
     )
     if steps == 0:
-        metrics_file.cut_back(directory / METRICS, -1)
+        metrics_file.cut_back(directory / metrics_file.NAME, -1)
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
         logger.finalize("success")

@@ -19,7 +19,7 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     """The callable that `node["_target_"]` names, with the node's other entries bound to it.
 
     Args:
-        node: A `_target_`, and keyword arguments.
+        node: A `_target_`, and keyword arguments. Those that are nodes themselves become factories too.
         key: The node's name in the config, for messages.
         allow: Packages such as "mypkg." that targets may lie in besides those the shipped configs name.
 
@@ -42,9 +42,24 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
         raise UserError(f"{key}._target_={target} cannot be imported: {error}") from None
     if not callable(function):
         raise UserError(f"{key}._target_={target} cannot be called")
-    options = {name: value for name, value in node.items() if name != "_target_"}
+    options = {
+        name: with_factories(value, f"{key}.{name}", allow)
+        for name, value in node.items()
+        if name != "_target_"
+    }
     check_options(function, options, key)
     return partial(function, **options)
+
+
+def with_factories(value: Any, key: str, allow: Sequence[str]) -> Any:
+    """A config value in which every node, at any depth, is replaced by its factory."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return factory(value, key, allow)
+        return {name: with_factories(entry, f"{key}.{name}", allow) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [with_factories(entry, f"{key}.{i}", allow) for i, entry in enumerate(value)]
+    return value
 
 
 def build(node: Node, key: str, allow: Sequence[str] = (), **given: Any) -> Any:
@@ -91,6 +106,10 @@ def matches(value: object, hint: Any) -> bool:
         return value in arguments
     if origin in (Sequence, list, tuple):
         return isinstance(value, list | tuple) and all(matches(v, arguments[0]) for v in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(matches(v, arguments[1]) for v in value.values())
+    if origin is Callable:
+        return callable(value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
@@ -109,5 +128,9 @@ def spoken(hint: Any) -> str:
         return "one of " + ", ".join(map(str, arguments))
     if origin in (Sequence, list, tuple):
         return f"a list whose entries are {spoken(arguments[0])}"
+    if origin is Mapping:
+        return f"a mapping whose entries are {spoken(arguments[1])}"
+    if origin is Callable:
+        return "a node with a _target_"
     names = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
     return names.get(hint, "null" if hint is NoneType else str(hint))

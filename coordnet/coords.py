@@ -1,7 +1,7 @@
 """Where samples sit. Coordinates are cell centres, x before y; the longest axis spans [-1, 1]."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coordnet.errors import UserError
 
-FieldFunction = Callable[[Tensor], Tensor]
+FieldFunction = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,20 @@ class Domain:
     Args:
         size: Samples per axis, x first (an image of height 2 and width 3 has size (3, 2)).
         stride: Every stride-th sample along each axis is trained on.
+        across: Samples across [-1, 1]; those of the longest axis if not given. A part of a larger domain, such as
+            one of its axes, has those of the whole.
     """
 
     size: tuple[int, ...]
     stride: int = 1
+    across: int = 0
 
     def __post_init__(self) -> None:
         if not self.size or min(self.size) < 1:
             raise UserError(f"domain.size: {self.size} must hold at least one sample per axis")
         if not 1 <= self.stride <= max(self.size):
             raise UserError(f"holdout={self.stride} must lie between 1 (train on all) and {max(self.size)}")
+        object.__setattr__(self, "across", self.across or max(self.size))
 
     @property
     def dim(self) -> int:
@@ -40,22 +44,31 @@ class Domain:
     @property
     def spacing(self) -> float:
         """Distance between neighbouring samples."""
-        return 2 / max(self.size)
+        return 2 / self.across
 
     @property
     def extent(self) -> tuple[float, ...]:
         """Half the length of each axis: the box is [-extent, extent]."""
-        return tuple(n / max(self.size) for n in self.size)
+        return tuple(n / self.across for n in self.size)
 
     @property
     def nyquist(self) -> float:
         """The highest frequency that the *training* samples can tell apart, in cycles across the domain."""
-        return max(self.size) / self.stride / 2
+        return self.across / self.stride / 2
 
     def centres(self, index: Tensor) -> Tensor:
         """Coordinates (*, dim) float32 of cells with integer index (*, dim), x first."""
         size = torch.tensor(self.size, device=index.device)
-        return (2 * index + 1 - size).float() / max(self.size)
+        return (2 * index + 1 - size).float() / self.across
+
+    def position(self, coords: Tensor) -> Tensor:
+        """The inverse of `centres`: sample indices (*, dim), whole at the samples and fractions between them."""
+        size = torch.tensor(self.size, device=coords.device)
+        return (coords * self.across + (size - 1)) / 2
+
+    def part(self, axes: Sequence[int]) -> "Domain":
+        """The domain of some of the axes, with the same coordinates along them."""
+        return Domain(tuple(self.size[axis] for axis in axes), self.stride, self.across)
 
     def unravel(self, flat: Tensor) -> Tensor:
         """Index (*, dim), x first, of a flat row-major index (*,) in which x runs fastest."""

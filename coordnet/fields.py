@@ -35,10 +35,12 @@ class Field(nn.Module):
         self.value_range = value_range
         self.precision = precision
 
-    def forward(self, coords: Tensor) -> Tensor:
+    def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
+        """Values at coords (*, d), or averages over footprints of that covariance (*, d, d) if the encoding can."""
+        footprint = () if covariance is None or not self.encoding.integrates else (covariance,)
         # Phases need float32, whatever autocast the caller runs under.
         with torch.autocast(coords.device.type, enabled=False):
-            features = self.encoding(coords)
+            features = self.encoding(coords, *footprint)
         half = self.precision == "bfloat16"
         if half and not self.encoding.raw:
             features = features.bfloat16()

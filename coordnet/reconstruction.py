@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from itertools import repeat
+from typing import Any
 
 import lightning as L
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from coordnet.signals.base import Evaluation
 
 class Reconstruction(L.LightningModule):
     """A field, seen through a forward map, fitted to the observations of a signal.
+
+    What changes with time is told of it: `on_step(step, max_steps)` is called, before every step, of each submodule
+    that has it.
 
     Args:
         field: Maps coordinates to values.
@@ -40,11 +44,23 @@ class Reconstruction(L.LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.losses = losses or {"mse": (1.0, mse)}
+        self.timed: list[Any] = [
+            module for module in (*field.modules(), *forward_map.modules()) if hasattr(module, "on_step")
+        ]
 
     def train_dataloader(self) -> "Endless":
         return Endless()
 
+    def on_fit_start(self) -> None:
+        # Before the score at step 0.
+        self.tell_time()
+
+    def tell_time(self) -> None:
+        for module in self.timed:
+            module.on_step(self.global_step, self.trainer.max_steps)
+
     def training_step(self, *_: object) -> Tensor:
+        self.tell_time()
         batch = self.batches(self.global_step, self.global_rank)
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         prediction = self.forward_map(self.field, batch)
@@ -54,8 +70,8 @@ class Reconstruction(L.LightningModule):
     def evaluate(self) -> Evaluation:
         """Score the field on the signal."""
 
-        def field(coords: Tensor) -> Tensor:
-            return self.field(coords.to(self.device)).cpu()
+        def field(*where: Tensor) -> Tensor:
+            return self.field(*(tensor.to(self.device) for tensor in where)).cpu()
 
         return self.batches.signal.evaluate(field, lambda batch: self.forward_map(field, batch))
 

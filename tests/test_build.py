@@ -152,7 +152,7 @@ def test_unknown_options_come_with_a_suggestion() -> None:
         ("scale", float("inf")),
         ("scale", True),
         ("scale", [1.0]),
-        ("scale", {"_target_": "os.system"}),
+        ("scale", {"target": "os.system"}),
         ("num_frequencies", 2.5),
         ("num_frequencies", 2.0),
         ("num_frequencies", None),
@@ -164,6 +164,31 @@ def test_unknown_options_come_with_a_suggestion() -> None:
 def test_values_of_the_wrong_type_are_refused_by_name(name: str, value: Any) -> None:
     message = refusal({"_target_": GAUSSIAN, name: value}, domain=DOMAIN)
     assert message.startswith(f"encoding.{name}={value!r} must be a ")
+
+
+@pytest.mark.parametrize(
+    "value, key",
+    [
+        ({"_target_": "os.system"}, "encoding.scale"),
+        ([0, {"_target_": "os.system"}], "encoding.scale.1"),
+        ({"deep": {"er": {"_target_": "os.system"}}}, "encoding.scale.deep.er"),
+    ],
+)
+def test_nodes_at_any_depth_are_held_to_the_same_list(value: Any, key: str) -> None:
+    message = refusal({"_target_": GAUSSIAN, "scale": value}, domain=DOMAIN)
+    assert message.startswith(f"{key}._target_=os.system is none of the shipped ones")
+
+
+def test_a_node_inside_a_node_arrives_as_its_factory() -> None:
+    window = "coordnet.encodings.window.Window"
+    node = {"_target_": window, "encoding": {"_target_": GAUSSIAN, "num_frequencies": 5, "seed": 7}}
+    inner = build(node, "encoding", domain=DOMAIN).encoding
+    assert torch.equal(inner.frequencies, gaussian(DOMAIN, num_frequencies=5, seed=7).frequencies)
+    wrong = {**node, "encoding": {"_target_": GAUSSIAN, "num_frequncies": 5}}
+    assert refusal(wrong, domain=DOMAIN).startswith("encoding.encoding.num_frequncies is unknown")
+    assert refusal({"_target_": window, "encoding": 3}, domain=DOMAIN) == (
+        "encoding.encoding=3 must be a node with a _target_"
+    )
 
 
 def test_lists_choices_and_nulls_are_named_in_plain_words() -> None:

@@ -1,12 +1,13 @@
 import math
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from support import make_config
 from torch import Tensor
 
 from coordnet import shipped
@@ -22,9 +23,14 @@ every_encoding = pytest.mark.parametrize("file", FILES, ids=[file.stem for file 
 every_dim = pytest.mark.parametrize("dim", [1, 2, 3, 4])
 
 
+# Presets pin what other systems do, whatever the training samples are.
+PRESETS = {"nerf_bmild", "nerf_mip", "nerf_nerfstudio", "nerf_siren", "nerf_tcnn", "tancik"}
+
+
+@cache
 def load(file: Path, seed: int = 0) -> dict[str, Any]:
-    """A shipped config as Hydra would hand it over."""
-    return yaml.safe_load(file.read_text().replace("${seed}", str(seed)))
+    """A shipped config as Hydra hands it over."""
+    return make_config(f"encoding={file.stem}", f"seed={seed}")["encoding"]
 
 
 def make(file: Path, domain: Domain, seed: int = 0) -> Encoding:
@@ -45,6 +51,13 @@ def box(dim: int) -> Domain:
 def points(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return 2 * torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype) - 1
+
+
+def rounding(encoding: Encoding) -> float:
+    """How far float32 may be off: phases pi f x in [-pi f, pi f] are rounded by a few 2^-24 of their size."""
+    frequencies = encoding.feature_frequencies()
+    top = 0.0 if frequencies is None else frequencies.abs().sum(dim=-1).max().item()
+    return 1e-5 + 8 * 2**-24 * math.pi * top
 
 
 # The contract of every shipped encoding
@@ -78,8 +91,8 @@ def test_each_point_is_encoded_on_its_own(file: Path) -> None:
     encoding = make(file, box(2))
     coords = points(3, 4, 2)
     alone = torch.stack([encoding(x) for x in coords.reshape(-1, 2)]).reshape(3, 4, -1)
-    # Matrix products of different shapes may round the phase differently: by 2^-23 of a phase up to 8 pi.
-    torch.testing.assert_close(encoding(coords), alone, atol=1e-5, rtol=0)
+    # Matrix products of different shapes may round the phase differently.
+    torch.testing.assert_close(encoding(coords), alone, atol=rounding(encoding), rtol=0)
 
 
 @every_encoding
@@ -92,9 +105,12 @@ def test_first_and_second_derivatives_are_the_true_ones(file: Path, dim: int) ->
     def mixed(x: Tensor) -> Tensor:
         return encoding(x) @ weight
 
-    # Finite differences of step 1e-6 in float64.
-    assert torch.autograd.gradcheck(mixed, coords, atol=1e-4, rtol=1e-4)
-    assert torch.autograd.gradgradcheck(mixed, coords, atol=1e-3, rtol=1e-3)
+    # Finite differences in float64, of a step that is 1e-6 for waves up to 16 cycles and shorter for faster ones.
+    frequencies = encoding.feature_frequencies()
+    top = 0.0 if frequencies is None else frequencies.abs().max().item()
+    step = 1e-6 / max(1.0, top / 16)
+    assert torch.autograd.gradcheck(mixed, coords, eps=step, atol=1e-4, rtol=1e-4)
+    assert torch.autograd.gradgradcheck(mixed, coords, eps=step, atol=1e-3, rtol=1e-3)
 
 
 @every_encoding
@@ -124,7 +140,7 @@ def test_moves_to_other_dtypes_and_devices(file: Path) -> None:
     single = encoding(coords)
     double = encoding.double()(coords.double())
     assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), single, atol=1e-4, rtol=0)
+    torch.testing.assert_close(double.float(), single, atol=rounding(encoding), rtol=0)
     moved = encoding.to("meta")(coords.double().to("meta"))
     assert moved.device.type == "meta" and moved.shape == single.shape
 
@@ -147,9 +163,11 @@ def test_default_frequencies_stay_below_the_training_nyquist(
     file: Path, size: tuple[int, ...], stride: int
 ) -> None:
     domain = Domain(size, stride)
-    encoding = make(file, domain)
-    if isinstance(encoding, Fourier):
-        assert encoding.frequencies.abs().max() < domain.nyquist
+    if file.stem in PRESETS:
+        pytest.skip("a preset pins the frequencies of its source")
+    frequencies = make(file, domain).feature_frequencies()
+    if frequencies is not None:
+        assert frequencies.abs().max() < domain.nyquist
 
 
 # The family

@@ -188,6 +188,6 @@ def known_keys() -> dict[str, list[str]]:
         group = file.parent.name
         keys.setdefault(group, [])
         if group not in ("experiment", "ablation"):
-            for key in OmegaConf.load(file):
+            for key in set(OmegaConf.load(file)) - {"defaults"}:
                 keys.setdefault(f"{group}.{key!s}", []).append(file.stem)
     return {key: options for key, options in keys.items() if key not in ("defaults", "hydra")}

@@ -1,48 +1,101 @@
 """The Fourier family: one class, and one function per choice of frequencies.
 
-Frequencies are in cycles across the domain (the longest axis), so a phase is pi f x with x in [-1, 1].
+Frequencies are in cycles across the domain (the longest axis), so a phase is pi f x with x in [-1, 1]. Options that
+cannot be met raise a UserError.
 """
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
 
+Distribution = Literal["gaussian", "uniform", "log_uniform", "laplace"]
+
 
 class Fourier(Encoding):
-    """gamma(x) = [x?, a sin(pi B x), a cos(pi B x)] (Tancik et al. 2020, eq. 5), sines before cosines.
+    """gamma(x) = [x?, a w sin(pi B (x - o)), a w cos(pi B (x - o))] (Tancik et al. 2020, eq. 5).
 
-    The kernel gamma(x) . gamma(y) = sum_j a_j^2 cos(pi b_j . (x - y)) depends on x - y alone.
+    The kernel gamma(x) . gamma(y) = sum_j a_j^2 cos(pi b_j . (x - y)) depends on x - y alone. The weight w is 1, or
+    where a footprint of covariance S is given, the average of the waves over a Gaussian of that covariance:
+    w_j = exp(-pi^2 b_j^T S b_j / 2) (Barron et al. 2021, eqs. 12 to 14).
 
     Args:
         frequencies: B, (m, d), in cycles across the domain.
         amplitudes: a, (m,); ones if not given.
         include_input: Put the coordinates themselves in front.
+        origin: o, (d,), where all phases are 0; zeros, the centre of the domain, if not given.
+        interleaved: Each sine is followed by its cosine; otherwise all sines come before all cosines.
+        trainable: B is a parameter; otherwise it is saved with the weights but stays as it is.
+        integrates: Use the footprints of samples where they are known.
     """
 
     frequencies: Tensor
     amplitudes: Tensor | None
+    origin: Tensor | None
 
     def __init__(
-        self, frequencies: Tensor, amplitudes: Tensor | None = None, include_input: bool = False
+        self,
+        frequencies: Tensor,
+        amplitudes: Tensor | None = None,
+        include_input: bool = False,
+        origin: Tensor | None = None,
+        interleaved: bool = False,
+        trainable: bool = False,
+        integrates: bool = False,
     ) -> None:
         super().__init__()
-        self.register_buffer("frequencies", frequencies)
+        if trainable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
         self.register_buffer("amplitudes", amplitudes)
+        self.register_buffer("origin", origin)
         count, self.in_dim = frequencies.shape
         self.raw = include_input
+        self.interleaved = interleaved
+        self.integrates = integrates
         self.out_dim = 2 * count + (self.in_dim if include_input else 0)
 
-    def forward(self, coords: Tensor) -> Tensor:
-        phase = coords @ (math.pi * self.frequencies).T
+    def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
+        place = coords if self.origin is None else coords - self.origin
+        phase = place @ (math.pi * self.frequencies).T
         waves = [phase.sin(), phase.cos()]
         if self.amplitudes is not None:
             waves = [self.amplitudes * wave for wave in waves]
+        if covariance is not None:
+            variance = ((covariance @ self.frequencies.T) * self.frequencies.T).sum(dim=-2)
+            weight = torch.exp(-(math.pi**2) / 2 * variance)
+            waves = [weight * wave for wave in waves]
+        if self.interleaved:
+            waves = [torch.stack(waves, dim=-1).flatten(-2)]
         return torch.cat([coords, *waves] if self.raw else waves, dim=-1)
+
+    def feature_frequencies(self) -> Tensor:
+        b = self.frequencies.detach()
+        pairs = b.repeat_interleave(2, dim=0) if self.interleaved else b.repeat(2, 1)
+        return torch.cat([b.new_zeros(self.out_dim - len(pairs), self.in_dim), pairs])
+
+    def formula(self) -> str:
+        f = self.frequencies.detach().norm(dim=-1)
+        axis_aligned = bool(((self.frequencies.detach() != 0).sum(dim=-1) <= 1).all())
+        wave = "pi f x" if axis_aligned else "pi b . x"
+        parts = ["x"] * self.raw + [f"sin({wave})", f"cos({wave})"]
+        if axis_aligned:
+            bands = sorted({float(f"{value:.4g}") for value in f.tolist()})
+            shown = [f"{b:g}" for b in bands]
+            if len(shown) > 8:
+                shown = [*shown[:4], "...", *shown[-2:]]
+            which = f"f in {{{', '.join(shown)}}} on each axis"
+        else:
+            which = f"{len(f)} vectors b, |b| from {f.min():.3g} to {f.max():.3g}, median {f.median():.3g}"
+        scaled = "" if self.amplitudes is None else "a * "
+        return f"{scaled}[{', '.join(parts)}], {which} (cycles across the domain)"
 
 
 def on_each_axis(bands: Tensor, dim: int) -> Tensor:
@@ -50,25 +103,93 @@ def on_each_axis(bands: Tensor, dim: int) -> Tensor:
     return torch.kron(torch.eye(dim), bands.float()[:, None])
 
 
+def at_least(key: str, value: float, low: float) -> None:
+    if value < low:
+        raise UserError(f"encoding.{key}={value} must be at least {low}")
+
+
+def above_zero(key: str, value: float) -> None:
+    if value <= 0:
+        raise UserError(f"encoding.{key}={value} must be above 0")
+
+
+def octaves_below_nyquist(domain: Domain, lowest: float) -> int:
+    """How many of lowest, 2 lowest, 4 lowest, ... stay below the training Nyquist frequency; at least 1."""
+    return max(1, math.ceil(math.log2(domain.nyquist / lowest)))
+
+
 def basic(domain: Domain) -> Fourier:
     """One cycle across the domain per axis: gamma(x) = [sin(pi x), cos(pi x)] (Tancik et al. 2020)."""
     return Fourier(torch.eye(domain.dim))
 
 
-def positional(domain: Domain, num_frequencies: int | None = None, include_input: bool = False) -> Fourier:
-    """Frequencies 1, 2, 4, ..., 2^(L-1) on each axis (Mildenhall et al. 2020, eq. 4).
+def positional(
+    domain: Domain,
+    num_frequencies: int | None = None,
+    lowest: float = 1.0,
+    highest: float | None = None,
+    spacing: Literal["log", "linear"] = "log",
+    include_input: bool = False,
+    unit_range: bool = False,
+    integrates: bool = False,
+) -> Fourier:
+    """Frequencies f, 2f, 4f, ..., 2^(L-1) f on each axis, by default (Mildenhall et al. 2020, eq. 4).
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
         num_frequencies: L; by default the most whose top frequency stays below the training Nyquist.
+        lowest: f in cycles across the domain: 1 in the paper (its sin(2^k pi x)), 1 / pi in its code (sin(2^k x)), 2
+            for sin(2^k 2 pi x).
+        highest: The top frequency, at least `lowest`; by default 2^(L-1) times that.
+        spacing: Of the L frequencies from the lowest to the highest: evenly in their logarithm, or "linear".
         include_input: Put the coordinates themselves in front, as NeRF's code does.
+        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
+        integrates: Average the waves over the footprint of a sample where it is known (Barron et al. 2021).
     """
+    above_zero("lowest", lowest)
     if num_frequencies is None:
-        num_frequencies = max(1, math.ceil(math.log2(domain.nyquist)))
-    if num_frequencies < 1:
-        raise UserError(f"encoding.num_frequencies={num_frequencies} must be at least 1")
-    bands = 2.0 ** torch.arange(num_frequencies)
-    return Fourier(on_each_axis(bands, domain.dim), include_input=include_input)
+        num_frequencies = octaves_below_nyquist(domain, lowest)
+    at_least("num_frequencies", num_frequencies, 1)
+    bands = lowest * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
+    if highest is not None:
+        at_least("highest", highest, lowest)
+        bands = torch.logspace(math.log2(lowest), math.log2(highest), num_frequencies, 2, dtype=torch.float64)
+    if spacing == "linear":
+        bands = torch.linspace(float(bands[0]), float(bands[-1]), num_frequencies)
+    origin = -torch.ones(domain.dim) if unit_range else None
+    frequencies = on_each_axis(bands, domain.dim)
+    return Fourier(frequencies, include_input=include_input, origin=origin, integrates=integrates)
+
+
+def nyquist_positional(domain: Domain) -> Fourier:
+    """Frequencies 1, 2, ..., 2^(L-1) with L = floor(log2(n / 4)), n the training samples of the shortest axis.
+
+    The rule by which SIREN's code chooses L for its positional baseline (Sitzmann et al. 2020); it includes the input.
+    """
+    samples = min(domain.size) / domain.stride
+    return positional(domain, max(1, math.floor(math.log2(samples / 4))), include_input=True)
+
+
+def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -> Fourier:
+    """sin(p w_i), cos(p w_i), interleaved, w_i = base^(-2i / C), p the position (Vaswani et al. 2017, sec. 3.5).
+
+    Positions are whole numbers at the training samples: 0, 1, 2, ... along each axis, so the fastest wave turns by 1
+    radian per training sample. Each axis gets C = 2 ceil(num_features / 2d) features of its own.
+
+    Args:
+        domain: Gives positions and dimension.
+        num_features: Over all axes together, rounded up to a multiple of 2d.
+        base: 10000 in the paper.
+    """
+    at_least("num_features", num_features, 2)
+    if base <= 1:
+        raise UserError(f"encoding.base={base} must be above 1")
+    pairs = math.ceil(num_features / (2 * domain.dim))
+    rates = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
+    # p = (x - o) n / 2 for n training samples across the domain, so p w = pi f (x - o) with f = w n / (2 pi).
+    frequencies = rates * domain.nyquist / math.pi
+    origin = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
+    return Fourier(on_each_axis(frequencies, domain.dim), origin=origin, interleaved=True)
 
 
 def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = None) -> Fourier:
@@ -81,18 +202,55 @@ def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = No
             which gives the paper's 6 at its 256 training samples per axis.
     """
     share = num_frequencies // domain.dim
-    if share < 2:
-        raise UserError(f"encoding.num_frequencies={num_frequencies} must be at least {2 * domain.dim}")
+    at_least("num_frequencies", num_frequencies, 2 * domain.dim)
     if octaves is None:
         octaves = max(1.0, math.log2(domain.nyquist / 2))
-    if octaves <= 0:
-        raise UserError(f"encoding.octaves={octaves} must be above 0")
+    above_zero("octaves", octaves)
     bands = 2 ** torch.linspace(0, octaves, share) - 1
     return Fourier(on_each_axis(bands, domain.dim))
 
 
+def geometric(domain: Domain, num_frequencies: int = 16, scale: float | None = None) -> Fourier:
+    """Frequencies scale^(j / m), j = 0, ..., m - 1, on each axis.
+
+    Args:
+        domain: Gives the dimension and the training Nyquist frequency.
+        num_frequencies: m, per axis.
+        scale: In cycles across the domain; not reached, but what the next frequency would be. By default the training
+            Nyquist. 1 would make all frequencies equal, and is refused.
+    """
+    at_least("num_frequencies", num_frequencies, 1)
+    if scale is None:
+        scale = max(2.0, domain.nyquist)
+    above_zero("scale", scale)
+    if scale == 1:
+        raise UserError("encoding.scale=1 makes all frequencies equal; choose another")
+    bands = scale ** (torch.arange(num_frequencies) / num_frequencies)
+    return Fourier(on_each_axis(bands, domain.dim))
+
+
+def harmonic(domain: Domain, num_frequencies: int | None = None, decay: float = 1.0) -> Fourier:
+    """Frequencies j = 1, 2, ..., n on each axis with amplitudes j^-decay (Tancik et al. 2020, sec. 5).
+
+    Args:
+        domain: Gives the dimension and the training Nyquist frequency.
+        num_frequencies: n; by default 16, or as many as stay below the training Nyquist.
+        decay: p; 0 weights all alike, larger ones favour low frequencies.
+    """
+    if num_frequencies is None:
+        num_frequencies = min(16, max(1, math.ceil(domain.nyquist) - 1))
+    at_least("num_frequencies", num_frequencies, 1)
+    bands = torch.arange(1, num_frequencies + 1).float()
+    return Fourier(on_each_axis(bands, domain.dim), (bands**-decay).repeat(domain.dim))
+
+
 def gaussian(
-    domain: Domain, scale: float | None = None, num_frequencies: int = 256, seed: int = 0
+    domain: Domain,
+    scale: float | None = None,
+    num_frequencies: int = 256,
+    seed: int = 0,
+    trainable: bool = False,
+    unit_range: bool = False,
 ) -> Fourier:
     """Random frequencies b ~ N(0, scale^2 I) (Tancik et al. 2020); the kernel tends to exp(-pi^2 scale^2 d^2 / 2).
 
@@ -102,12 +260,62 @@ def gaussian(
             by default 0.08 of the training Nyquist, about the paper's 10 at its 256 training samples.
         num_frequencies: m.
         seed: Of the draw, which is saved with the weights.
+        trainable: The draw is where training starts.
+        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
+    """
+    return sampled(domain, "gaussian", scale, num_frequencies, seed, trainable, unit_range)
+
+
+# Default scales, as shares of the training Nyquist frequency. All but the log-uniform one draw with the same
+# standard deviation.
+DEFAULT_SCALES = {
+    "gaussian": 0.08,
+    "uniform": 0.08 * math.sqrt(3),
+    "laplace": 0.08 / math.sqrt(2),
+    "log_uniform": 0.5,
+}
+
+
+def sampled(
+    domain: Domain,
+    distribution: Distribution,
+    scale: float | None = None,
+    num_frequencies: int = 256,
+    seed: int = 0,
+    trainable: bool = False,
+    unit_range: bool = False,
+) -> Fourier:
+    """Random frequencies, each component drawn on its own (Tancik et al. 2020, sec. 6.1 and fig. 4).
+
+    Args:
+        domain: Gives the dimension and the training Nyquist frequency.
+        distribution: "gaussian" N(0, scale^2), "uniform" in +-scale, "laplace" with density exp(-|b| / scale)
+            or "log_uniform" +-scale^u with u uniform in [0, 1].
+        scale: In cycles across the domain; by default such that the standard deviation is 0.08 of the training Nyquist
+            (log-uniform: half of the training Nyquist).
+        num_frequencies: m.
+        seed: Of the draw, which is saved with the weights.
+        trainable: The draw is where training starts.
+        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
     """
     if scale is None:
-        scale = 0.08 * domain.nyquist
-    if scale <= 0:
-        raise UserError(f"encoding.scale={scale} must be above 0")
-    if num_frequencies < 1:
-        raise UserError(f"encoding.num_frequencies={num_frequencies} must be at least 1")
+        scale = DEFAULT_SCALES[distribution] * domain.nyquist
+    above_zero("scale", scale)
+    at_least("num_frequencies", num_frequencies, 1)
     generator = torch.Generator().manual_seed(seed)
-    return Fourier(scale * torch.randn(num_frequencies, domain.dim, generator=generator))
+    shape = (num_frequencies, domain.dim)
+
+    def uniform() -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    def sign() -> Tensor:
+        return torch.sign(uniform() - 0.5)
+
+    draws: dict[str, Callable[[], Tensor]] = {
+        "gaussian": lambda: scale * torch.randn(shape, generator=generator),
+        "uniform": lambda: scale * (2 * uniform() - 1),
+        "laplace": lambda: -scale * torch.log1p(-uniform()) * sign(),
+        "log_uniform": lambda: scale ** uniform() * sign(),
+    }
+    origin = -torch.ones(domain.dim) if unit_range else None
+    return Fourier(draws[distribution](), origin=origin, trainable=trainable)

@@ -5,9 +5,13 @@ from coordnet.forward_maps.base import Batch, ForwardMap
 
 
 class Sample(ForwardMap):
-    """The field is observed directly: value (n, C) at coords (n, d)."""
+    """The field is observed directly: value (n, C) at coords (n, d).
+
+    Where the batch holds a covariance (n, d, d), the footprint of each sample, the field gets it too.
+    """
 
     needs = ("coords",)
 
     def forward(self, field: FieldFunction, batch: Batch) -> dict[str, Tensor]:
-        return {"value": field(batch["coords"])}
+        footprint = [batch[name] for name in ("covariance",) if name in batch]
+        return {"value": field(batch["coords"], *footprint)}

@@ -1,0 +1,67 @@
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from coordnet.coords import Domain
+from coordnet.encodings.base import Encoding
+from coordnet.errors import UserError
+
+
+class Window(Encoding):
+    """Coarse to fine: each wave of an encoding is multiplied by w_k(alpha) = (1 - cos(pi clip(alpha - k, 0, 1))) / 2.
+
+    k is the wave's octave, log2 of its frequency and at least 0 (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al.
+    2021, eq. 8). alpha grows linearly with the step from 0, where all waves are masked, to the number of octaves, where
+    none is. Features that are no waves, such as the coordinates themselves, are never masked.
+
+    Args:
+        domain: Passed on to the encoding.
+        encoding: From a domain to the encoding whose waves are masked.
+        start: Share of training at which alpha leaves 0, in [0, 1].
+        end: Share of training at which all waves are open, in [start, 1].
+    """
+
+    octaves: Tensor
+    alpha: Tensor
+
+    def __init__(
+        self, domain: Domain, encoding: Callable[..., Encoding], start: float = 0.0, end: float = 0.5
+    ) -> None:
+        super().__init__()
+        if not 0 <= start <= end <= 1:
+            raise UserError(f"encoding.start={start} and encoding.end={end} must hold 0 <= start <= end <= 1")
+        self.encoding = encoding(domain=domain)
+        frequencies = self.encoding.feature_frequencies()
+        if frequencies is None:
+            raise UserError(
+                f"encoding.encoding={type(self.encoding).__name__} has no waves to mask; choose another"
+            )
+        length = frequencies.norm(dim=-1)
+        # Octave -1 is open at any alpha.
+        self.register_buffer("octaves", torch.where(length > 0, length.clamp(min=1).log2(), -1.0))
+        self.last = float(self.octaves.max()) + 1
+        self.register_buffer("alpha", torch.tensor(self.last))
+        self.start = start
+        self.end = end
+        self.in_dim, self.out_dim = self.encoding.in_dim, self.encoding.out_dim
+        self.raw, self.integrates = self.encoding.raw, self.encoding.integrates
+
+    def on_step(self, step: int, max_steps: int) -> None:
+        share = step / max_steps
+        opened = (
+            (share - self.start) / (self.end - self.start) if self.end > self.start else share >= self.end
+        )
+        self.alpha.fill_(self.last * min(max(opened, 0.0), 1.0))
+
+    def forward(self, coords: Tensor, *footprint: Tensor) -> Tensor:
+        weight = (1 - torch.cos(math.pi * (self.alpha - self.octaves).clamp(0, 1))) / 2
+        return weight * self.encoding(coords, *footprint)
+
+    def feature_frequencies(self) -> Tensor | None:
+        return self.encoding.feature_frequencies()
+
+    def formula(self) -> str:
+        schedule = f"alpha 0 to {self.last:.3g} from {self.start:g} to {self.end:g} of training"
+        return f"w(alpha) * {self.encoding.formula()}; {schedule}"

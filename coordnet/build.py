@@ -55,7 +55,7 @@ def with_factories(value: Any, key: str, allow: Sequence[str]) -> Any:
     """A config value in which every node, at any depth, is replaced by its factory."""
     if isinstance(value, Mapping):
         if "_target_" in value:
-            return factory(value, key, allow)
+            return partial(construct, factory(value, key, allow), str(value["_target_"]), key)
         return {name: with_factories(entry, f"{key}.{name}", allow) for name, entry in value.items()}
     if isinstance(value, list):
         return [with_factories(entry, f"{key}.{i}", allow) for i, entry in enumerate(value)]
@@ -67,15 +67,22 @@ def build(node: Node, key: str, allow: Sequence[str] = (), **given: Any) -> Any:
     for name in given:
         if name in node:
             raise UserError(f"{key}.{name} is not for a config to set; remove it")
-    make = factory(node, key, allow)
+    return construct(factory(node, key, allow), str(node["_target_"]), key, **given)
+
+
+def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) -> Any:
+    """Call a factory; what does not fit, and what the constructor refuses, is one line with the full key."""
     try:
         inspect.signature(make).bind(**given)
     except TypeError as error:
-        raise UserError(f"{key}._target_={node['_target_']} does not fit here: {error}") from None
+        raise UserError(f"{key}._target_={target} does not fit here: {error}") from None
     try:
         return make(**given)
-    except UserError:
-        raise
+    except UserError as error:
+        # A constructor names its option as encoding.scale, wherever the node stands.
+        group = key.rpartition(".")[2] + "."
+        inside = str(error).startswith(group) and not str(error).startswith(key + ".")
+        raise UserError(f"{key}.{str(error).removeprefix(group)}" if inside else str(error)) from None
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
 
@@ -132,5 +139,11 @@ def spoken(hint: Any) -> str:
         return f"a mapping whose entries are {spoken(arguments[1])}"
     if origin is Callable:
         return "a node with a _target_"
-    names = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
+    names = {
+        Any: "anything",
+        int: "a whole number",
+        float: "a finite number",
+        str: "text",
+        bool: "true or false",
+    }
     return names.get(hint, "null" if hint is NoneType else str(hint))

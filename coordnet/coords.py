@@ -33,9 +33,11 @@ class Domain:
     def __post_init__(self) -> None:
         if not self.size or min(self.size) < 1:
             raise UserError(f"domain.size: {self.size} must hold at least one sample per axis")
-        if not 1 <= self.stride <= max(self.size):
-            raise UserError(f"holdout={self.stride} must lie between 1 (train on all) and {max(self.size)}")
         object.__setattr__(self, "across", self.across or max(self.size))
+        if self.across < max(self.size):
+            raise UserError(f"domain.across={self.across} must be at least {max(self.size)}")
+        if not 1 <= self.stride <= self.across:
+            raise UserError(f"holdout={self.stride} must lie between 1 (train on all) and {self.across}")
 
     @property
     def dim(self) -> int:

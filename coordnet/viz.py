@@ -49,6 +49,12 @@ def side_by_side(pictures: Sequence[Picture]) -> Picture:
     return np.concatenate(parts[:-1], axis=1)
 
 
+def stacked(pictures: Sequence[Picture]) -> Picture:
+    """Join pictures of one width from top to bottom, with white gaps."""
+    turned = side_by_side([picture.swapaxes(0, 1) for picture in pictures])
+    return turned.swapaxes(0, 1)
+
+
 def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
     """target | prediction | absolute error (mean over channels; full scale 0.25) as one picture."""
     target, prediction = shrink(target, longest), shrink(prediction.clip(0, 1), longest)
@@ -56,8 +62,14 @@ def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
     return side_by_side([to_rgb(target), to_rgb(prediction), heat(error, top=0.25)])
 
 
-def curves(x: Values, lines: dict[str, Values], title: str) -> Picture:
-    """Curves over x (n,), one per name."""
+def curves(
+    x: Values,
+    lines: dict[str, Values],
+    title: str,
+    dots: tuple[Values, Values] | None = None,
+    grey_from: float | None = None,
+) -> Picture:
+    """Curves over x (n,), one per name; black dots at (x, y), and a grey ground from some x on."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -66,6 +78,10 @@ def curves(x: Values, lines: dict[str, Values], title: str) -> Picture:
     axes = figure.add_subplot(title=title, xlim=(x[0], x[-1]))
     for name, y in lines.items():
         axes.plot(x, y, linewidth=1, label=name)
+    if dots is not None:
+        axes.plot(*dots, "k.", markersize=4, clip_on=False)
+    if grey_from is not None:
+        axes.axvspan(grey_from, x[-1], color="0.9", zorder=0)
     axes.legend(loc="upper right")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

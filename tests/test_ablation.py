@@ -80,6 +80,34 @@ def test_the_table_is_markdown_with_equal_widths() -> None:
     assert "diverged" in lines[3]
 
 
+def test_the_table_shows_known_metrics_first_and_all_others_under_their_own_names() -> None:
+    values = {
+        "train/loss": 0.5,
+        "scale_4/psnr": 30.126,
+        "other/iou": 0.123456,
+        "scale_4/ssim": 0.98765,
+        "beyond/nmse": 12.34567,
+        "between/nmse": 0.000123456,
+        "train/nmse": 0.25,
+    }
+    results = [
+        {"job": 0, "status": "finished", "label": "a", "group/choice": "swept", "run": "0"} | values,
+        {"job": 1, "status": "finished", "label": "b", "run": "1"} | {"late/psnr": 1.0},
+    ]
+    first, second = table(results)
+    assert first == {
+        "row": "a",
+        "train NMSE": "0.25",
+        "NMSE between": "0.0001235",
+        "NMSE beyond": "12.35",
+        "scale_4/psnr": "30.13",
+        "other/iou": "0.1235",
+        "scale_4/ssim": "0.988",
+        "late/psnr": "",
+    }
+    assert list(first) == list(second) and second["late/psnr"] == "1.00"
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three rows of the demo, small, one of which diverges."""

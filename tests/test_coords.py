@@ -88,6 +88,72 @@ def test_at_nyquist_training_samples_only_change_sign(stride: int) -> None:
     torch.testing.assert_close(wave, (-1.0) ** torch.arange(len(x)).double())
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_position_is_the_number_of_the_sample(size: tuple[int, ...]) -> None:
+    domain = Domain(size)
+    index = domain.unravel(torch.arange(domain.num_samples))
+    # A centre is rounded by 2^-25 of the domain, which is n 2^-25 samples, and the product as much again.
+    torch.testing.assert_close(
+        domain.position(domain.centres(index)), index.float(), atol=max(size) * 2**-23, rtol=0
+    )
+
+
+def test_position_between_and_beyond_the_samples() -> None:
+    """Half-way between two centres is a half; the edges of the box lie half a sample beyond the outermost."""
+    domain = Domain((4, 2))
+    coords = torch.tensor([[-1.0, -0.5], [0.0, 0.0], [1.0, 0.5], [2.0, -1.0]])
+    assert domain.position(coords).tolist() == [[-0.5, -0.5], [1.5, 0.5], [3.5, 1.5], [5.5, -1.5]]
+
+
+def test_position_keeps_the_shape_the_dtype_and_the_gradient() -> None:
+    domain = Domain((6, 3))
+    coords = torch.zeros(5, 7, 2, dtype=torch.float64, requires_grad=True)
+    position = domain.position(coords)
+    assert position.shape == (5, 7, 2) and position.dtype == torch.float64
+    (slope,) = torch.autograd.grad(position.sum(), coords)
+    assert (slope == 3).all()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    "size, axes", [((6, 4), [0]), ((6, 4), [1]), ((3, 5, 8), [0, 2]), ((3, 5, 8), [1]), ((3, 5, 8), [2, 0])]
+)
+def test_a_part_has_the_coordinates_and_frequencies_of_the_whole(
+    size: tuple[int, ...], axes: list[int], stride: int
+) -> None:
+    whole = Domain(size, stride)
+    part = whole.part(axes)
+    assert part.size == tuple(size[i] for i in axes)
+    for j, i in enumerate(axes):
+        assert torch.equal(axis(part, j), axis(whole, i))
+        assert part.extent[j] == whole.extent[i]
+    assert (part.spacing, part.nyquist, part.stride) == (whole.spacing, whole.nyquist, whole.stride)
+    index = torch.tensor([0] * len(axes))
+    torch.testing.assert_close(part.position(part.centres(index)), index.float(), atol=1e-6, rtol=0)
+
+
+def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:
+    whole = Domain((8, 5, 3), 2)
+    assert whole.part([2, 1]).part([1]) == whole.part([1])
+    assert whole.part([0, 1, 2]) == whole
+
+
+def test_a_part_shorter_than_the_stride_is_still_a_part() -> None:
+    assert Domain((64, 2), 4).part([1]).nyquist == 8
+
+
+@pytest.mark.parametrize("across", [8, 20])
+def test_across_sets_the_spacing(across: int) -> None:
+    domain = Domain((8,), across=across)
+    assert domain.spacing == 2 / across and domain.extent == (8 / across,)
+    torch.testing.assert_close(axis(domain, 0).diff(), torch.full((7,), 2 / across))
+
+
+def test_across_is_that_of_the_longest_axis_by_default() -> None:
+    assert Domain((3, 7)).across == 7
+    assert Domain((3, 7)) == Domain((3, 7), across=7) != Domain((3, 7), across=8)
+
+
 @pytest.mark.parametrize("size, stride", [((), 1), ((0,), 1), ((4, 0), 1), ((4,), 0), ((4, 3), 5)])
 def test_impossible_domains_are_refused(size: tuple[int, ...], stride: int) -> None:
     with pytest.raises(UserError):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -6,6 +8,7 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import gaussian, positional
 from coordnet.encodings.identity import Identity
+from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.fields import Field, Interpolation
 from coordnet.networks.mlp import Mlp
@@ -125,6 +128,49 @@ def test_gradients_reach_every_weight(precision: str) -> None:
     field(points(64, 2)).square().mean().backward()
     for parameter in field.parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any()
+
+
+# Footprints
+
+
+def footprints(*shape: int) -> Tensor:
+    root = 0.05 * torch.rand(*shape, 2, 2, generator=torch.Generator().manual_seed(3))
+    return root @ root.mT
+
+
+@pytest.mark.parametrize("encoding", [gaussian(DOMAIN), positional(DOMAIN), Identity(DOMAIN)])
+def test_an_encoding_that_does_not_integrate_never_hears_of_a_footprint(encoding: Encoding) -> None:
+    field, x = make(encoding), points(9, 2)
+    assert torch.equal(field(x, footprints(9)), field(x))
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        positional(DOMAIN, 4, integrates=True),
+        positional(DOMAIN, 4, include_input=True, integrates=True),
+        Window(DOMAIN, partial(positional, num_frequencies=4, integrates=True)),
+    ],
+)
+def test_an_encoding_that_integrates_gets_the_footprint(encoding: Encoding) -> None:
+    field, x, covariance = make(encoding), points(9, 2), footprints(9)
+    (read, _) = read_by(field.network.hidden[0], field, x)
+    assert torch.equal(read, encoding(x))
+    value = field(x, covariance)
+    # The sigmoid of the network on the features that the encoding gives with the footprint.
+    assert torch.equal(value, torch.sigmoid(field.network(encoding(x, covariance))))
+    assert not torch.equal(value, field(x))
+    # A footprint of no size is a point.
+    torch.testing.assert_close(field(x, torch.zeros(9, 2, 2)), field(x))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_footprints_stay_in_float32_under_autocast(precision: str) -> None:
+    field = make(positional(DOMAIN, 7, integrates=True), precision)
+    x, covariance = points(100, 2), footprints(100)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = field(x, covariance)
+    assert torch.equal(inside, field(x, covariance))
 
 
 # Interpolation

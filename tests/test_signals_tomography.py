@@ -157,13 +157,13 @@ def test_the_phantom_itself_scores_near_perfect() -> None:
         calls.append(len(batch["lines"]))
         return Integrate(1000)(phantom, batch)
 
-    metrics, pictures, score = signal.evaluate(phantom, predict)
+    metrics, draw, score = signal.evaluate(phantom, predict)
     assert metrics["test/psnr"] > 23
     assert metrics["train/nmse"] < 1e-4
     assert score == -metrics["train/nmse"]
     assert set(metrics) == {"train/nmse", "test/psnr", "test/ssim", "fbp/psnr", "fbp/ssim"}
     assert max(calls) <= 256 and sum(calls) == signal.num_observations
-    shapes = [picture.shape for picture in pictures.values()]
+    shapes = [picture.shape for picture in draw().values()]
     assert shapes == [(64, 200, 3), (65, 200, 3)]
 
 

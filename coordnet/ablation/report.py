@@ -26,6 +26,8 @@ HEADINGS = {
     "fbp/psnr": "FBP PSNR",
     "train/nmse": "train NMSE",
     "test/nmse": "test NMSE",
+    "between/nmse": "NMSE between",
+    "beyond/nmse": "NMSE beyond",
     "seconds": "seconds",
 }
 
@@ -73,14 +75,19 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
 
 
 def table(results: Sequence[Result]) -> list[dict[str, str]]:
-    """What a person reads: a name per row, the status where it is not finished, and the known metrics."""
-    shown = [name for name in HEADINGS if any(name in result for result in results)]
+    """What a person reads: a name per row, the status where it is not finished, and the metrics.
+
+    Known metrics come first; others have their own names for headings, except the loss of the last batch.
+    """
+    known = [name for name in HEADINGS if any(name in result for result in results)]
+    metrics = dict.fromkeys(k for r in results for k, v in r.items() if "/" in k and isinstance(v, float))
+    shown = [*known, *(key for key in metrics if key not in (*known, "train/loss"))]
     rows = []
     for result, name in zip(results, names(results), strict=True):
         row = {"row": name}
         if any(r["status"] != "finished" for r in results):
             row["status"] = result["status"]
-        rows.append(row | {HEADINGS[key]: spoken(key, result.get(key)) for key in shown})
+        rows.append(row | {HEADINGS.get(key, key): spoken(key, result.get(key)) for key in shown})
     return rows
 
 
@@ -108,8 +115,8 @@ def spoken(key: str, value: Any) -> str:
         return ""
     if key == "parameters":
         return f"{value:,}"
-    digits = {"seconds": 1, "test/ssim": 3}.get(key, 2)
-    return f"{value:.4g}" if key.endswith("nmse") else f"{value:.{digits}f}"
+    digits = {"seconds": 1, "psnr": 2, "psnr_all": 2, "ssim": 3}.get(key.rpartition("/")[2])
+    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> list[str]:

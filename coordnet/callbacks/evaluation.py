@@ -95,8 +95,8 @@ class Evaluation(L.Callback):
     def evaluate(self, trainer: L.Trainer, model: L.LightningModule, loss: float) -> None:
         assert isinstance(model, Reconstruction)
         step = trainer.global_step
-        metrics, pictures, self.score = model.evaluate()
-        if math.isnan(self.score):
+        metrics, draw, self.score = model.evaluate()
+        if not self.score > -math.inf:
             raise Diverged(f"the field is not finite at step {step}")
         self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **metrics}
         metrics_file.append(self.file, self.latest)
@@ -109,7 +109,7 @@ class Evaluation(L.Callback):
         else:
             self.record(trainer, finite)
         if is_picture_step(step) or step == trainer.max_steps:
-            self.show(trainer, pictures)
+            self.show(trainer, draw())
 
     def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:

@@ -84,18 +84,23 @@ class Fourier(Encoding):
     def formula(self) -> str:
         f = self.frequencies.detach().norm(dim=-1)
         axis_aligned = bool(((self.frequencies.detach() != 0).sum(dim=-1) <= 1).all())
-        wave = "pi f x" if axis_aligned else "pi b . x"
+        place = "x"
+        if self.origin is not None:
+            place = "(x + 1)" if bool((self.origin == -1).all()) else "(x - o)"
+        wave = f"pi f {place}" if axis_aligned else f"pi b . {place}"
         parts = ["x"] * self.raw + [f"sin({wave})", f"cos({wave})"]
         if axis_aligned:
-            bands = sorted({float(f"{value:.4g}") for value in f.tolist()})
-            shown = [f"{b:g}" for b in bands]
-            if len(shown) > 8:
-                shown = [*shown[:4], "...", *shown[-2:]]
-            which = f"f in {{{', '.join(shown)}}} on each axis"
+            which = f"f in {{{listed(f)}}} on each axis"
         else:
             which = f"{len(f)} vectors b, |b| from {f.min():.3g} to {f.max():.3g}, median {f.median():.3g}"
         scaled = "" if self.amplitudes is None else "a * "
         return f"{scaled}[{', '.join(parts)}], {which} (cycles across the domain)"
+
+
+def listed(frequencies: Tensor) -> str:
+    """The different ones of frequencies (n,), in rising order, abridged."""
+    shown = [f"{f:g}" for f in sorted({float(f"{value:.4g}") for value in frequencies.tolist()})]
+    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
 def on_each_axis(bands: Tensor, dim: int) -> Tensor:
@@ -143,7 +148,7 @@ def positional(
         highest: The top frequency, at least `lowest`; by default 2^(L-1) times that.
         spacing: Of the L frequencies from the lowest to the highest: evenly in their logarithm, or "linear".
         include_input: Put the coordinates themselves in front, as NeRF's code does.
-        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
+        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         integrates: Average the waves over the footprint of a sample where it is known (Barron et al. 2021).
     """
     above_zero("lowest", lowest)
@@ -153,6 +158,7 @@ def positional(
     bands = lowest * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
     if highest is not None:
         at_least("highest", highest, lowest)
+        at_least("num_frequencies", num_frequencies, 2)
         bands = torch.logspace(math.log2(lowest), math.log2(highest), num_frequencies, 2, dtype=torch.float64)
     if spacing == "linear":
         bands = torch.linspace(float(bands[0]), float(bands[-1]), num_frequencies)
@@ -164,10 +170,12 @@ def positional(
 def nyquist_positional(domain: Domain) -> Fourier:
     """Frequencies 1, 2, ..., 2^(L-1) with L = floor(log2(n / 4)), n the training samples of the shortest axis.
 
-    The rule by which SIREN's code chooses L for its positional baseline (Sitzmann et al. 2020); it includes the input.
+    The rule by which SIREN's code chooses L for its positional baseline (Sitzmann et al. 2020), which includes the
+    input. In 3 dimensions its L is 10 for any n. Where the rule gives no octave at all, there is one here.
     """
-    samples = min(domain.size) / domain.stride
-    return positional(domain, max(1, math.floor(math.log2(samples / 4))), include_input=True)
+    samples = math.ceil(min(domain.size) / domain.stride)
+    octaves = 10 if domain.dim == 3 else max(1, math.floor(math.log2(samples / 4)))
+    return positional(domain, octaves, include_input=True)
 
 
 def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -> Fourier:
@@ -261,7 +269,7 @@ def gaussian(
         num_frequencies: m.
         seed: Of the draw, which is saved with the weights.
         trainable: The draw is where training starts.
-        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
+        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
     """
     return sampled(domain, "gaussian", scale, num_frequencies, seed, trainable, unit_range)
 
@@ -296,8 +304,10 @@ def sampled(
         num_frequencies: m.
         seed: Of the draw, which is saved with the weights.
         trainable: The draw is where training starts.
-        unit_range: Phases start at the low edge of the domain, as for coordinates in [0, 1].
+        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
     """
+    if distribution not in DEFAULT_SCALES:
+        raise UserError(f"encoding.distribution={distribution!r} must be one of {', '.join(DEFAULT_SCALES)}")
     if scale is None:
         scale = DEFAULT_SCALES[distribution] * domain.nyquist
     above_zero("scale", scale)
@@ -309,7 +319,7 @@ def sampled(
         return torch.rand(shape, generator=generator)
 
     def sign() -> Tensor:
-        return torch.sign(uniform() - 0.5)
+        return torch.where(uniform() < 0.5, -1.0, 1.0)
 
     draws: dict[str, Callable[[], Tensor]] = {
         "gaussian": lambda: scale * torch.randn(shape, generator=generator),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import above_zero, at_least, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import above_zero, at_least, listed, octaves_below_nyquist, on_each_axis
 from coordnet.errors import UserError
 
 MAX_DIGITS = 24
@@ -62,7 +62,8 @@ class Normalized(Encoding):
 class Binary(Encoding):
     """The binary digits of floor(u N), each as -1 or 1, lowest first, with u in [0, 1) along each axis.
 
-    Bounded and injective on the samples, but piecewise constant: its derivative is 0 wherever it has one.
+    Bounded and injective on the training samples, but piecewise constant: its derivative is 0 wherever it has one.
+    Past the ends the cells count on, modulo 2^num_digits.
 
     Args:
         domain: By default each training sample along the longest axis is a cell of its own.
@@ -90,9 +91,9 @@ class Binary(Encoding):
     weights: Tensor
 
     def forward(self, coords: Tensor) -> Tensor:
-        # A whole number below 2^24 is exact in float32; the digits of a negative one are those of two's complement.
+        # A whole number below 2^24 is exact in float32.
         cell = ((coords - self.low) * self.cells_per_unit).floor()
-        index = cell.detach().long()
+        index = cell.detach().long() % 2**self.num_digits
         if self.gray:
             index = index ^ (index >> 1)
         digits = (index[..., None] // self.weights % 2) * 2 - 1
@@ -133,5 +134,4 @@ class Sine(Encoding):
         return self.frequencies
 
     def formula(self) -> str:
-        low, high = self.frequencies.max(dim=-1).values.aminmax()
-        return f"sin(pi f x), f in {{{low:g}, {2 * low:g}, ..., {high:g}}} on each axis (cycles across the domain)"
+        return f"sin(pi f x), f in {{{listed(self.frequencies.norm(dim=-1))}}} on each axis (cycles across the domain)"

@@ -12,9 +12,10 @@ from coordnet.errors import UserError
 class Window(Encoding):
     """Coarse to fine: each wave of an encoding is multiplied by w_k(alpha) = (1 - cos(pi clip(alpha - k, 0, 1))) / 2.
 
-    k is the wave's octave, log2 of its frequency and at least 0 (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al.
-    2021, eq. 8). alpha grows linearly with the step from 0, where all waves are masked, to the number of octaves, where
-    none is. Features that are no waves, such as the coordinates themselves, are never masked.
+    k is the wave's octave above the slowest one (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al. 2021, eq. 8);
+    waves below a quarter of a cycle count as one of a quarter. alpha grows linearly with the step from 0, where all
+    waves are masked, to the number of octaves, where none is. Features that are no waves, such as the coordinates
+    themselves, are never masked.
 
     Args:
         domain: Passed on to the encoding.
@@ -34,13 +35,15 @@ class Window(Encoding):
             raise UserError(f"encoding.start={start} and encoding.end={end} must hold 0 <= start <= end <= 1")
         self.encoding = encoding(domain=domain)
         frequencies = self.encoding.feature_frequencies()
-        if frequencies is None:
+        if frequencies is None or not frequencies.any():
             raise UserError(
                 f"encoding.encoding={type(self.encoding).__name__} has no waves to mask; choose another"
             )
         length = frequencies.norm(dim=-1)
+        slowest = length[length > 0].min().clamp(min=0.25)
         # Octave -1 is open at any alpha.
-        self.register_buffer("octaves", torch.where(length > 0, length.clamp(min=1).log2(), -1.0))
+        octaves = (length / slowest).clamp(min=1).log2()
+        self.register_buffer("octaves", torch.where(length > 0, octaves, -1.0))
         self.last = float(self.octaves.max()) + 1
         self.register_buffer("alpha", torch.tensor(self.last))
         self.start = start
@@ -49,6 +52,8 @@ class Window(Encoding):
         self.raw, self.integrates = self.encoding.raw, self.encoding.integrates
 
     def on_step(self, step: int, max_steps: int) -> None:
+        if max_steps < 1:
+            raise UserError(f"max_steps={max_steps} must be at least 1, for the window to know when to open")
         share = step / max_steps
         opened = (
             (share - self.start) / (self.end - self.start) if self.end > self.start else share >= self.end

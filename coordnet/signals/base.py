@@ -15,13 +15,17 @@ class Evaluation(NamedTuple):
 
     Attributes:
         metrics: Under their TensorBoard names, such as "test/psnr".
-        pictures: uint8 (height, width, 3).
+        draw: Makes the pictures by name, each uint8 (height, width, 3); not every evaluation is looked at.
         score: Higher is better; taken on validation samples where there are any, never on the test samples.
     """
 
     metrics: dict[str, float]
-    pictures: dict[str, np.ndarray]
+    draw: Callable[[], dict[str, np.ndarray]]
     score: float
+
+    @property
+    def pictures(self) -> dict[str, np.ndarray]:
+        return self.draw()
 
 
 class Signal(ABC):
@@ -46,3 +50,10 @@ class Signal(ABC):
     @abstractmethod
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
         """Score a field. `predict` maps what `observe` returned to the forward map's prediction."""
+
+    def training_grid(self) -> Tensor | None:
+        """What is trained on, (*reversed axes, channels), where it lies on a regular grid; None elsewhere.
+
+        Of a large signal it may be a part.
+        """
+        return None

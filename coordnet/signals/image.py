@@ -52,6 +52,9 @@ class Image(Signal):
         coords = self.domain.centres(torch.stack([x, y], dim=-1))
         return {"coords": coords, "value": self.values(self.pixels[y, x])}
 
+    def training_grid(self) -> Tensor:
+        return self.values(self.pixels[self.window()][:: self.holdout, :: self.holdout])
+
     def interpolation(self, mode: Literal["bilinear", "bicubic"]) -> Interpolation:
         """The field that interpolates the training pixels."""
         samples = self.values(self.pixels[:: self.holdout, :: self.holdout])
@@ -77,8 +80,11 @@ class Image(Signal):
         prediction = in_chunks(field, self.domain.centres(torch.stack([x, y], dim=-1)))
         metrics = self.metrics(prediction, target)
         score = metrics.get("val/psnr", metrics["train/psnr"])
-        strip = viz.strip(target.numpy(), prediction.numpy())
-        return Evaluation(metrics, {"target | prediction | error": strip}, score)
+
+        def draw() -> dict[str, viz.Picture]:
+            return {"target | prediction | error": viz.strip(target.numpy(), prediction.numpy())}
+
+        return Evaluation(metrics, draw, score)
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Metrics of a window (height, width, channels) that starts on a training pixel."""

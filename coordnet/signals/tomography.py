@@ -171,11 +171,14 @@ class Tomography(Signal):
             "test/ssim": ssim(values, self.reference),
             **self.baseline,
         }
-        pictures = {
-            "target | prediction | error": viz.strip(self.reference.numpy(), values.numpy()),
-            "sinogram target | prediction | error": self.sinogram_strip(sinogram),
-        }
-        return Evaluation(metrics, pictures, score=-error)
+
+        def draw() -> dict[str, viz.Picture]:
+            return {
+                "target | prediction | error": viz.strip(self.reference.numpy(), values.numpy()),
+                "sinogram target | prediction | error": self.sinogram_strip(sinogram),
+            }
+
+        return Evaluation(metrics, draw, score=-error)
 
     def predicted_sinogram(self, predict: Predict) -> Tensor:
         """(num_angles, size), in chunks of lines so that memory stays bounded."""

@@ -46,6 +46,9 @@ class Waveform(Signal):
         sample = index * self.holdout
         return {"coords": self.domain.centres(sample[:, None]), "value": self.values[sample]}
 
+    def training_grid(self) -> Tensor:
+        return self.values[:: self.holdout]
+
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
         coords = self.domain.grid()
         prediction = in_chunks(field, coords)

@@ -1,0 +1,135 @@
+"""The report on an encoding as one picture."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from coordnet.coords import Domain
+from coordnet.diagnostics.encoding_report import Report
+from coordnet.encodings.base import Encoding
+from coordnet.viz import Picture
+
+MOST_POSITIONS = 512
+
+
+def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Picture:
+    """Six panels: features along x, their spectrum beside the signal's, kernel, step response, Gram matrix, shift.
+
+    Args:
+        title: Names the encoding and the signal.
+        encoding: On `domain`.
+        domain: Of the signal.
+        report: As `measure` made it, with the entry "signal" added where the signal's spectrum is known.
+    """
+    figure = Figure(figsize=(15, 8), dpi=90, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(2, 3)
+    draw_features(axes[0, 0], encoding, domain, report)
+    draw_spectrum(axes[0, 1], report)
+    draw_kernel(axes[0, 2], report)
+    draw_response(axes[1, 0], report)
+    draw_eigenvalues(axes[1, 1], report)
+    draw_shift(axes[1, 2], report)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def along_x(domain: Domain) -> Tensor:
+    """Coordinates (n, dim) of samples through the centre, along the first axis."""
+    import torch
+
+    n = domain.size[0]
+    index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
+    index[:, 0] = torch.linspace(0, n - 1, len(index)).long()
+    return domain.centres(index)
+
+
+def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:
+    features = encoding(along_x(domain)).detach().numpy()
+    scale = np.maximum(np.abs([report["range"]["min"], report["range"]["max"]]).max(axis=0), 1e-12)
+    extent = (0.0, float(domain.size[0]), features.shape[1] - 0.5, -0.5)
+    axes.imshow(features.T / scale[:, None], aspect="auto", cmap="RdBu", vmin=-1, vmax=1, extent=extent)
+    axes.set(
+        title="features along x, each over its largest value",
+        xlabel="position (samples)",
+        ylabel="feature",
+    )
+
+
+def draw_spectrum(axes: Axes, report: Report) -> None:
+    found = report["frequencies"]
+    axes.set(title="frequencies", xlabel="cycles across the domain")
+    axes.set_xscale("log", base=2)
+    if found is not None:
+        values = np.array(found["values"])
+        edges = 2.0 ** np.arange(np.floor(np.log2(values.min())), np.log2(values.max()) + 1.5, 0.5)
+        axes.hist(values, bins=edges.tolist(), color="tab:blue", alpha=0.7)
+        axes.set_ylabel("waves of the encoding, per half octave", color="tab:blue")
+        axes.axvline(found["training_nyquist"], color="black", linestyle="--", linewidth=1)
+        axes.text(
+            found["training_nyquist"],
+            0.98,
+            "training Nyquist",
+            transform=axes.get_xaxis_transform(),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=8,
+        )
+    signal = report.get("signal")
+    if signal is not None:
+        twin = axes.twinx()
+        centres = np.array(signal["octaves"]) * np.sqrt(2)
+        twin.plot(centres, signal["power"], "o-", color="tab:orange")
+        twin.set_yscale("log")
+        twin.set_ylabel("power of the signal, per octave", color="tab:orange")
+    elif found is None:
+        axes.text(0.5, 0.5, "no waves", transform=axes.transAxes, ha="center")
+
+
+def draw_kernel(axes: Axes, report: Report) -> None:
+    kernel = report["kernel"]
+    axes.plot(kernel["distance"], kernel["value"], linewidth=1)
+    axes.axhline(0, color="grey", linewidth=0.5)
+    how = "closed form" if kernel["closed_form"] else "mean over positions"
+    title = f"kernel along x ({how})"
+    if kernel["width"] is not None:
+        axes.axvline(kernel["width"], color="tab:red", linewidth=1)
+        axes.set_xlim(0, min(max(16.0, 12 * kernel["width"]), kernel["distance"][-1]))
+        title += f", half width {kernel['width']:.3g}"
+    axes.set(title=title, xlabel="shift (training samples)", ylabel="gamma(x) . gamma(x + shift), normalised")
+
+
+def draw_response(axes: Axes, report: Report) -> None:
+    response = np.array(report["step_response"])
+    axes.semilogy(np.maximum(response, 1e-8), ".", markersize=4, label="step of one training sample along x")
+    axes.semilogy(np.maximum(report["range"]["std"], 1e-8), "_", color="grey", label="standard deviation")
+    axes.set(title="response of each feature", xlabel="feature", ylabel="root mean square change")
+    axes.legend(loc="lower left", fontsize=8)
+
+
+def draw_eigenvalues(axes: Axes, report: Report) -> None:
+    gram = report["gram"]
+    eigenvalues = np.array(gram["eigenvalues"])
+    axes.semilogy(np.maximum(eigenvalues / eigenvalues[0], 1e-20), ".", markersize=4)
+    axes.set(
+        title=f"Gram matrix over the samples: rank {gram['rank']} of {report['features']}",
+        xlabel="eigenvalue",
+        ylabel="over the largest",
+    )
+
+
+def draw_shift(axes: Axes, report: Report) -> None:
+    names = ("linear", "affine", "rotation")
+    for i, shift in enumerate(report["shift"]):
+        values = [max(shift[name], 1e-16) if shift[name] is not None else np.nan for name in names]
+        place = np.arange(len(names)) + 0.4 * i - 0.2
+        axes.bar(place, values, width=0.38, label=f"by {shift['by']} training samples")
+    axes.set_yscale("log")
+    axes.set_ylim(1e-16, 3)
+    axes.set_xticks(np.arange(len(names)), ["best linear map", "best affine map", "exact rotation"])
+    axes.set(title="residual of gamma(x) -> gamma(x + shift)", ylabel="1: no better than the mean")
+    axes.legend(fontsize=8)

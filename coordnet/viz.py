@@ -73,7 +73,8 @@ def curves(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3), dpi=100, layout="constrained")
+    figure = Figure(figsize=(9, 3), dpi=100)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.1, top=0.9)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(title=title, xlim=(x[0], x[-1]))
     for name, y in lines.items():

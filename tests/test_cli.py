@@ -33,7 +33,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["max_stepz=5"], "did you mean max_steps?"),
         (["encoding=gausian"], "encoding=gausian does not exist; did you mean gaussian?"),
         (["ablation=image_quik"], "ablation=image_quik does not exist; did you mean image_quick?"),
-        (["signal.path=a.png"], "signal.path is a key of signal=image only"),
+        (["signal.path=a.png"], "signal.path is a key of signal=image, signal=multiscale only"),
         (["network.width=abc"], "network.width='abc' must be a whole number"),
         (["network.width=-3"], "network.width=-3 must be at least 1"),
         (["network.depth=0"], "network.depth=0 must be at least 1"),

@@ -117,9 +117,10 @@ def spoken(report: Report) -> Iterator[str]:
         "Gram matrix": gram_line(report["gram"], report["features"]),
     }
     for shift in report["shift"]:
-        exact = "" if shift["rotation"] is None else f", exact rotation {shift['rotation']:.1e}"
+        known = (("best linear map", "linear"), ("best affine map", "affine"), ("exact rotation", "rotation"))
+        residuals = [f"{spoken} {shift[key]:.1e}" for spoken, key in known if shift[key] is not None]
         lines[f"shift by {shift['by']}"] = (
-            f"residual of the best linear map {shift['linear']:.1e}, affine {shift['affine']:.1e}{exact}"
+            "residual of the " + ", ".join(residuals) if residuals else "too wide to fit a matrix"
         )
     if "signal" in report:
         total = sum(report["signal"]["power"])

@@ -22,6 +22,8 @@ Report = dict[str, Any]
 Array = NDArray[np.floating]
 
 MOST_SAMPLES = 2048
+# Wider encodings are not fitted by a matrix, and their Gram matrix is taken over as many samples.
+MOST_FEATURES = 1024
 ANGLES = (0.0, 22.5, 45.0, 67.5, 90.0)
 
 
@@ -260,7 +262,8 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     """
     counts = [-(-n // domain.stride) for n in domain.size]
     total = math.prod(counts)
-    flat = torch.arange(total) if total <= 4096 else torch.randint(total, (4096,), generator=generator)
+    most = 2 * MOST_SAMPLES if encoding.out_dim <= MOST_FEATURES else MOST_FEATURES
+    flat = torch.arange(total) if total <= most else torch.randint(total, (most,), generator=generator)
     index = []
     for n in counts:
         index.append(flat % n * domain.stride)
@@ -290,18 +293,18 @@ def shift(encoding: Encoding, domain: Domain, by: int, generator: torch.Generato
     """How well a linear map, an affine map and the exact rotation take gamma(x) to gamma(x + by training samples).
 
     The maps are fitted at positions anywhere in the domain, four for each feature and some more, and scored at as many
-    others. Residuals are relative: 1 is what the mean scores.
+    others; not for encodings wider than MOST_FEATURES. Residuals are relative: 1 is what the mean scores.
     """
     step = along(domain, float(by))
-    count = 4 * (encoding.out_dim + 1) + 64
+    fitted = encoding.out_dim <= MOST_FEATURES
+    count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
     points = random_points(domain, 2 * count, generator, margin=float(step[0]))
     before, after = encoding(points), encoding(points + step)
     ones = torch.ones(len(points), 1, dtype=torch.float64)
-    result: Report = {"by": by}
-    for name, design in (("linear", before), ("affine", torch.cat([before, ones], dim=-1))):
+    result: Report = {"by": by, "linear": None, "affine": None, "rotation": None}
+    for name, design in (("linear", before), ("affine", torch.cat([before, ones], dim=-1))) if fitted else ():
         matrix = torch.linalg.pinv(design[:count], rtol=1e-10) @ after[:count]
         result[name] = residual(design[count:] @ matrix, after[count:])
-    result["rotation"] = None
     if isinstance(encoding, Fourier):
         result["rotation"] = residual(rotated(encoding, before[count:], step), after[count:])
     return result

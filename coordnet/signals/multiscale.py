@@ -94,7 +94,8 @@ class Multiscale(Signal):
 
         def draw() -> dict[str, viz.Picture]:
             strips = [
-                viz.strip(*(enlarge(values, factor) for values in pair)) for factor, pair in known.items()
+                viz.strip(enlarge(target, factor), enlarge(values, factor))
+                for factor, (target, values) in known.items()
             ]
             return {"target | prediction | error": viz.stacked(strips)}
 

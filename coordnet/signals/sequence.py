@@ -88,8 +88,12 @@ class Sequence(Signal):
             "beyond/nmse": float(error[~inside & on_sample].mean()),
         }
         score = -metrics["train/nmse"] if prediction.isfinite().all() else math.nan
-        picture = self.picture(fine, target[len(whole) :, 0], prediction[len(whole) :, 0])
-        return Evaluation(metrics, {"target | prediction": picture}, score)
+
+        def draw() -> dict[str, viz.Picture]:
+            between = slice(len(whole), None)
+            return {"target | prediction": self.picture(fine, target[between, 0], prediction[between, 0])}
+
+        return Evaluation(metrics, draw, score)
 
     def picture(self, position: Tensor, target: Tensor, prediction: Tensor) -> viz.Picture:
         """Curves over positions (n,); a prediction that leaves the range of the target by far is cut off."""

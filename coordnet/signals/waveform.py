@@ -56,7 +56,7 @@ class Waveform(Signal):
         score = -metrics.get("val/nmse", metrics["train/nmse"])
         lines = {"target": self.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
         name = "target | prediction"
-        return Evaluation(metrics, {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score)
+        return Evaluation(metrics, lambda: {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score)
 
     def metrics(self, prediction: Tensor) -> dict[str, float]:
         """Metrics of a prediction (n, 1) at all samples."""

@@ -2,7 +2,7 @@
 
     python scripts/encoding_ladder.py [--figures docs/images] [--sweeps outputs/encoding_ladder]
 
-Trains `ablation=encoding_ladder` (252 small runs, two processes of one thread each), measures every rung as `coordnet
+Trains `ablation=encoding_ladder` (168 small runs, two processes of one thread each), measures every rung as `coordnet
 inspect` does, and prints the tables. Under five minutes on two free cores; `--no-training` leaves out the runs.
 """
 
@@ -49,6 +49,8 @@ RUNGS: dict[str, Callable[[Domain], Encoding]] = {
 LENGTHS = (8, 64, 512, 4096)
 VALUES = ("smooth", "stepped", "random")
 LEARNT = 0.01
+# Of one position, and of a fifth of 512: a number that no period divides.
+STEPS = (1, 101)
 SHOWN = 64
 
 
@@ -74,6 +76,7 @@ def main() -> None:
     for name, figure in figures.items():
         save(figure, options.figures / f"{name}.png")
     print_table(f"Measured before training, at {SHOWN} positions", properties(rungs, domain))
+    print_table("Response of each sine to a step, root mean square, N = 512", response_table())
     print_table("Largest stable step of gradient descent on a linear layer", stable_steps())
     print_table(
         "One network for the lengths 32 and 64 at once: the value is a function of the index", two_lengths()
@@ -192,18 +195,21 @@ def responses() -> Figure:
     domain = Domain((512,))
     for ax, name in zip(figure.subplots(1, 2), ("sinusoidal", "transformer"), strict=True):
         encoding = RUNGS[name](domain).double()
-        points = domain.grid().double()
         bands = encoding.feature_frequencies()
         assert bands is not None
-        for by in (1, 100):
-            change = (
-                (encoding(points + along(domain, float(by))) - encoding(points)).square().mean(dim=0).sqrt()
-            )
-            ax.loglog(bands[:, 0], change.detach(), ".", label=f"a step of {by} position{'s' * (by > 1)}")
+        for by in STEPS:
+            change = response(encoding, domain, by)
+            ax.loglog(bands[:, 0], change, ".", label=f"a step of {by} position{'s' * (by > 1)}")
         ax.axvline(domain.nyquist, color="black", linestyle="--", linewidth=1)
         ax.set(title=f"{name}, N = 512", xlabel="frequency (cycles across the sequence)", ylabel="rms change")
         ax.legend()
     return figure
+
+
+def response(encoding: Encoding, domain: Domain, by: int) -> Tensor:
+    """Root mean square change of each feature, (F,), over the positions, when they move on by some positions."""
+    points = domain.grid().double()
+    return (encoding(points + along(domain, float(by))) - encoding(points)).square().mean(dim=0).sqrt()
 
 
 # Tables
@@ -243,6 +249,20 @@ def properties(rungs: dict[str, Encoding], domain: Domain) -> Table:
                 "condition": short(report["gram"]["condition"]),
             }
         )
+    return rows
+
+
+def response_table() -> Table:
+    """Of the sines; their cosines respond alike."""
+    domain = Domain((512,))
+    encoding = RUNGS["sinusoidal"](domain).double()
+    bands = encoding.feature_frequencies()
+    assert bands is not None
+    half = encoding.out_dim // 2
+    rows = [{"frequency": f"{f:g}"} for f in bands[:half, 0].tolist()]
+    for by in STEPS:
+        for row, change in zip(rows, response(encoding, domain, by)[:half].tolist(), strict=True):
+            row[f"a step of {by}"] = short(change)
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import make_config
+from support import SMALL, make_config
 from torch import Tensor
 
 from coordnet import shipped
@@ -17,6 +17,7 @@ from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional
 from coordnet.encodings.identity import Identity
 from coordnet.errors import UserError
+from coordnet.runs.run import start
 
 FILES = sorted((shipped.config_dir() / "encoding").glob("*.yaml"))
 every_encoding = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -345,3 +346,13 @@ def test_identity_scales_and_shifts() -> None:
     assert encoding(torch.tensor([-1.0, 0.5])).tolist() == [0.0, 0.75]
     coords = points(9, 2)
     assert torch.equal(Identity(Domain((4, 4)))(coords), coords)
+
+
+@every_encoding
+def test_a_run_of_every_shipped_encoding_ends_with_scores(file: Path, tmp_path: Path) -> None:
+    on_the_sphere = file.stem == "spherical_harmonics"
+    signal = ["signal=sphere", "signal.num_samples=256"] if on_the_sphere else [SMALL[0]]
+    config = make_config(f"encoding={file.stem}", *signal, *SMALL[1:])
+    metrics = start(config, tmp_path)
+    assert metrics["step"] == 12
+    assert math.isfinite(metrics["train/nmse" if on_the_sphere else "test/psnr"])

@@ -39,7 +39,9 @@ def test_the_encoding_of_the_contributing_guide_trains_from_outside_the_package(
     assert "is finished" in resumed.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/positional-encoding.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/positional-encoding.md"]
+)
 def test_every_command_in_a_document_is_one_that_exists(document: str) -> None:
     from coordnet.cli.main import COMMANDS
 

@@ -6,7 +6,6 @@ frequencies are in cycles across the domain.
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,10 +47,10 @@ def measure(encoding: Encoding, domain: Domain, seed: int = 0) -> Report:
         "range": feature_range(exact, anywhere),
         "step_response": step_response(exact, domain, anywhere),
         "kernel": kernel(exact, domain, anywhere),
-        "lipschitz": lipschitz(exact, domain, anywhere[:256]),
+        "lipschitz": lipschitz(exact, domain, anywhere[:128]),
         "nearest": nearest(encoding, exact, domain),
         "gram": gram(exact, domain, generator),
-        "shift": [shift(exact, domain, by, generator) for by in shifts(domain)],
+        "shift": shifts(exact, domain, generator),
     }
 
 
@@ -122,15 +121,16 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     It is the mean over positions; `spread` tells how much it depends on the position (0: not at all). The width is
     where it first falls to one half, in training samples; None if it never does.
     """
-    longest = domain.nyquist
-    distance = torch.linspace(0, longest, 16 * 128 + 1, dtype=torch.float64)[: 16 * 128]
-    fine = torch.arange(0, min(64.0, longest), 1 / 32, dtype=torch.float64)
-    places = points[:128]
+    fine = torch.arange(0, min(32.0, domain.nyquist), 1 / 16, dtype=torch.float64)
+    coarse = torch.linspace(0, domain.nyquist, 768, dtype=torch.float64)
+    distance = torch.cat([fine, coarse[coarse > fine[-1]]])
+    places = points[:32]
     closed = isinstance(encoding, Fourier) and not encoding.raw
     widths = []
     for angle in ANGLES if domain.dim > 1 else ANGLES[:1]:
-        grid = torch.cat([fine, distance[distance > fine[-1]]])
-        widths.append(half_width(grid, kernel_values(encoding, places, along(domain, grid, angle))[0]))
+        widths.append(
+            half_width(distance, kernel_values(encoding, places, along(domain, distance, angle))[0])
+        )
     values, spread = kernel_values(encoding, places, along(domain, distance))
     known = [width for width in widths if width is not None]
     width = widths[0]
@@ -184,14 +184,21 @@ def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     elif jumps(encoding, domain):
         constant = math.inf
     else:
-        with torch.enable_grad():
-            slope = torch.func.vmap(torch.func.jacrev(encoding))(points)
-        constant = float(torch.linalg.matrix_norm(slope, ord=2).max())
+        constant = float(torch.linalg.matrix_norm(jacobian(encoding, points), ord=2).max())
     return {
         "constant": constant,
         "per_training_sample": constant * training_spacing(domain),
         "closed_form": isinstance(encoding, Fourier),
     }
+
+
+def jacobian(encoding: Encoding, points: Tensor) -> Tensor:
+    """Derivatives (n, F, dim) at points (n, dim), one feature after the other."""
+    with torch.enable_grad():
+        where = points.clone().requires_grad_()
+        features = encoding(where).sum(dim=0)
+        rows = [torch.autograd.grad(feature, where, retain_graph=True)[0] for feature in features]
+    return torch.stack(rows, dim=1)
 
 
 def jumps(encoding: Encoding, domain: Domain) -> bool:
@@ -262,14 +269,14 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     """
     counts = [-(-n // domain.stride) for n in domain.size]
     total = math.prod(counts)
-    most = 2 * MOST_SAMPLES if encoding.out_dim <= MOST_FEATURES else MOST_FEATURES
+    most = MOST_SAMPLES if encoding.out_dim <= MOST_FEATURES else MOST_FEATURES
     flat = torch.arange(total) if total <= most else torch.randint(total, (most,), generator=generator)
     index = []
     for n in counts:
         index.append(flat % n * domain.stride)
         flat = flat // n
     features = encoding(domain.centres(torch.stack(index, dim=-1)).double())
-    singular = torch.linalg.svdvals(features / math.sqrt(len(features)))
+    singular = torch.linalg.svdvals(torch.linalg.qr(features / math.sqrt(len(features)), mode="r").R)
     tiny = singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     rank = int((singular > tiny).sum())
     eigenvalues = singular**2
@@ -284,30 +291,31 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     }
 
 
-def shifts(domain: Domain) -> Sequence[int]:
-    """One training sample, and an eighth of the longest axis."""
-    return sorted({1, max(1, int(2 * domain.nyquist) // 8)})
-
-
-def shift(encoding: Encoding, domain: Domain, by: int, generator: torch.Generator) -> Report:
+def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> list[Report]:
     """How well a linear map, an affine map and the exact rotation take gamma(x) to gamma(x + by training samples).
 
-    The maps are fitted at positions anywhere in the domain, four for each feature and some more, and scored at as many
-    others; not for encodings wider than MOST_FEATURES. Residuals are relative: 1 is what the mean scores.
+    By one training sample, and by an eighth of the longest axis. The maps are fitted at positions anywhere in it,
+    four for each feature and some more, and scored at as many others; not for encodings wider than MOST_FEATURES.
+    Residuals are relative: 1 is what the mean scores.
     """
-    step = along(domain, float(by))
+    steps = sorted({1, max(1, int(2 * domain.nyquist) // 8)})
     fitted = encoding.out_dim <= MOST_FEATURES
     count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
-    points = random_points(domain, 2 * count, generator, margin=float(step[0]))
-    before, after = encoding(points), encoding(points + step)
+    points = random_points(domain, 2 * count, generator, margin=steps[-1] * training_spacing(domain))
+    before = encoding(points)
+    after = {by: encoding(points + along(domain, float(by))) for by in steps}
+    results: list[Report] = [{"by": by, "linear": None, "affine": None, "rotation": None} for by in steps]
     ones = torch.ones(len(points), 1, dtype=torch.float64)
-    result: Report = {"by": by, "linear": None, "affine": None, "rotation": None}
     for name, design in (("linear", before), ("affine", torch.cat([before, ones], dim=-1))) if fitted else ():
-        matrix = torch.linalg.pinv(design[:count], rtol=1e-10) @ after[:count]
-        result[name] = residual(design[count:] @ matrix, after[count:])
+        q, r = torch.linalg.qr(design[:count])
+        inverse = torch.linalg.pinv(r, rtol=1e-10) @ q.T
+        for result, target in zip(results, after.values(), strict=True):
+            result[name] = residual(design[count:] @ (inverse @ target[:count]), target[count:])
     if isinstance(encoding, Fourier):
-        result["rotation"] = residual(rotated(encoding, before[count:], step), after[count:])
-    return result
+        for result, (by, target) in zip(results, after.items(), strict=True):
+            turned = rotated(encoding, before[count:], along(domain, float(by)))
+            result["rotation"] = residual(turned, target[count:])
+    return results
 
 
 def residual(prediction: Tensor, target: Tensor) -> float:

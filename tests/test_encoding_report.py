@@ -20,6 +20,7 @@ from coordnet.diagnostics.encoding_report import (
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional, transformer
 from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
+from coordnet.errors import UserError
 
 LINE = Domain((64,))
 SQUARE = Domain((32, 32), 2)
@@ -251,6 +252,11 @@ def test_every_domain_gets_a_report_and_a_picture(domain: Domain) -> None:
         assert report["features"] == encoding.out_dim == len(report["step_response"])
     picture = draw("title", encoding, domain, report)
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.std() > 1
+
+
+def test_a_single_sample_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"^signal: \(1, 1\) holds one sample"):
+        measure(basic(Domain((1, 1))), Domain((1, 1)))
 
 
 def test_a_wide_encoding_is_not_fitted_but_still_rotated() -> None:

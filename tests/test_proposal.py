@@ -96,7 +96,9 @@ def test_signals_of_any_dimension_get_one(shape: tuple[int, ...]) -> None:
 
 
 def test_a_constant_signal_gets_what_is_usual() -> None:
-    assert propose(np.ones((32, 32, 1)), 16.0)["scale"] == pytest.approx(0.06 * 16, rel=0.1)
+    for level in (0.0, 9 / 255, 1.0):
+        samples = np.full((32, 32, 1), level, np.float32)
+        assert propose(samples, 16.0)["scale"] == pytest.approx(0.06 * 16, rel=0.1)
 
 
 def test_eigenvalues_of_two_axes_are_those_of_the_outer_kernel() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import Fourier
+from coordnet.errors import UserError
 
 Report = dict[str, Any]
 Array = NDArray[np.floating]
@@ -34,7 +35,14 @@ def measure(encoding: Encoding, domain: Domain, seed: int = 0) -> Report:
         encoding: Maps coordinates of the domain to features.
         domain: Gives samples and the training Nyquist frequency.
         seed: Of the positions at which properties are measured.
+
+    Raises:
+        UserError: The domain holds a single sample.
     """
+    if domain.num_samples < 2:
+        raise UserError(
+            f"signal: {domain.size} holds one sample; an encoding is measured between two and more"
+        )
     exact = copy.deepcopy(encoding).double()
     generator = torch.Generator().manual_seed(seed)
     anywhere = random_points(domain, MOST_SAMPLES, generator)

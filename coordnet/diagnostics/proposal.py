@@ -17,6 +17,8 @@ USUAL_SHARE = 0.06
 DOUBT = 0.1
 HIDDEN_LAYERS = 3
 SCALES = 33
+# Mean power of values that differ by the rounding of float32 only.
+ROUNDING = 1e-12
 
 
 def tangent_kernel(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
@@ -89,6 +91,8 @@ def propose(samples: Values, nyquist: float) -> dict[str, Any]:
     axes = tuple(range(window.ndim - 1))
     centred = (window - window.mean(axis=axes, keepdims=True)).astype(np.float64)
     power = (dctn(centred, axes=axes, norm="ortho") ** 2).sum(axis=-1)
+    if power.mean() < ROUNDING:
+        power = np.zeros_like(power)
     scales = np.geomspace(nyquist / 64, nyquist / 2, SCALES)
     tiny = np.finfo(np.float64).tiny
     errors = [

@@ -18,6 +18,7 @@ from coordnet.diagnostics.encoding_report import (
     smallest_distance,
 )
 from coordnet.encodings.base import Encoding
+from coordnet.encodings.composite import Composite
 from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional, transformer
 from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
 from coordnet.errors import UserError
@@ -148,6 +149,29 @@ def test_the_slope_of_fourier_features_is_the_norm_of_their_derivative() -> None
 def test_jumps_are_found_by_halving(encoding: Encoding, expected: bool) -> None:
     assert jumps(copy.deepcopy(encoding).double(), LINE) == expected
     assert math.isinf(measure(encoding, LINE)["lipschitz"]["constant"]) == expected
+
+
+def test_jumps_along_any_axis_are_found() -> None:
+    for axes in ([0], [1]):
+        smooth, digits = (
+            {"columns": [1 - axes[0]], "encoding": positional},
+            {"columns": axes, "encoding": Binary},
+        )
+        encoding = Composite(SQUARE, "concat", {"a": smooth, "b": digits})
+        assert math.isinf(measure(encoding, SQUARE)["lipschitz"]["constant"])
+
+
+def test_a_narrow_image_is_shifted_within_itself() -> None:
+    """4 cells in two digits: (-1 -1), (1 -1), (-1 1), (1 1). The shift is by one of 4 samples along x."""
+    tall = Domain((8, 128), 2)
+    assert [found["by"] for found in shifts(Index(tall), tall)] == [1]
+    assert all(found["affine"] < 1e-9 for found in shifts(Index(tall), tall))
+
+
+def test_every_sample_that_looks_like_another_is_counted() -> None:
+    """32 samples in 8 cells: all of them have a twin."""
+    domain = Domain((32,))
+    assert measure(Binary(domain, num_digits=3), domain)["nearest"]["alike_in_float32"] == 32
 
 
 def test_a_kink_is_no_jump() -> None:

@@ -64,6 +64,11 @@ def test_every_shipped_encoding_can_be_inspected(
         (("encoding.scal=3",), "encoding.scal is no key of this config; did you mean encoding.scale?"),
         (("encoding.scale=-3",), "encoding.scale=-3 must be above 0"),
         (("encoding.scale=three",), "encoding.scale='three' must be"),
+        (("seed=-1",), "seed=-1 must be a whole number of at least 0"),
+        (("encoding=positional", "encoding.num_frequencies=2000"), "encoding: frequencies must be at most"),
+        (("encoding=sine", "encoding.num_frequencies=200"), "encoding: frequencies must be at most"),
+        (("encoding=triangle", "encoding.num_frequencies=200"), "encoding: frequencies must be at most"),
+        (("encoding.scale=1e39",), "encoding: frequencies must be at most"),
         (("signal=image",), "signal.path has no value; give signal.path=..."),
         (("--config-dir", "nowhere"), "--config-dir nowhere does not exist"),
     ],
@@ -97,4 +102,4 @@ def test_a_line_without_waves_says_so() -> None:
 
 def test_a_kernel_that_never_falls_says_so() -> None:
     kernel = {"width": None, "anisotropy": None, "spread": 0.0}
-    assert kernel_line(kernel) == "never falls to one half along x"
+    assert kernel_line(kernel) == "does not fall to one half along x within half of the domain"

@@ -191,3 +191,10 @@ def test_unknown_photographs_and_sizes_are_refused_by_name() -> None:
         multiscale("nobody")
     with pytest.raises(UserError, match=r"signal\.resize"):
         multiscale(resize=(0, 8))
+
+
+def test_the_training_grid_is_the_finest_trained_scale() -> None:
+    picture = torch.rand(16, 24, 3, generator=torch.Generator().manual_seed(0))
+    grid = Multiscale(picture, (2, 4), (8,)).training_grid()
+    assert grid.shape == (8, 12, 3)
+    torch.testing.assert_close(grid[0, 1], picture[0:2, 2:4].mean(dim=(0, 1)))

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,18 +59,22 @@ def compose_config(overrides: list[str], own: str | None) -> dict[str, Any]:
             return plain(compose("train", [*place, *map(quoted, overrides)]))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from None
+    except (ValueError, KeyError) as error:
+        raise UserError(f"the overrides do not make a config: {' '.join(str(error).split())}") from None
 
 
 def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any], Any]:
     """The report on a config's encoding on the domain of its signal, and its picture."""
     import lightning as L
 
+    from coordnet.assemble import check_config
     from coordnet.build import build
     from coordnet.diagnostics.encoding_figure import draw
     from coordnet.diagnostics.encoding_report import measure
     from coordnet.diagnostics.proposal import propose
     from coordnet.diagnostics.spectrum import octaves, power_spectrum
 
+    check_config(config)
     L.seed_everything(config["seed"], verbose=False)
     signal = build(config["signal"], "signal", allow)
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
@@ -124,10 +129,10 @@ def spoken(report: Report) -> Iterator[str]:
         )
     if "signal" in report:
         total = sum(report["signal"]["power"])
-        shares = (100 * power / total for power in report["signal"]["power"])
+        shares = (100 * power / max(total, sys.float_info.min) for power in report["signal"]["power"])
         edges = report["signal"]["octaves"]
         lines["signal"] = "power by octave: " + ", ".join(
-            f"{edge:g}: {share:.2g} %" for edge, share in zip(edges, shares, strict=True)
+            f"{edge:g}: {share:.3g} %" for edge, share in zip(edges, shares, strict=True)
         )
         lines["proposal"] = report["proposal"]["reason"]
     width = max(map(len, lines))
@@ -154,14 +159,14 @@ def frequency_line(found: Report | None) -> str:
 
 def kernel_line(kernel: Report) -> str:
     if kernel["width"] is None:
-        line = "never falls to one half along x"
+        line = "does not fall to one half along x within half of the domain"
     else:
         line = f"falls to one half within {number(kernel['width'])} training samples along x"
         if (kernel["highest_beyond_four_widths"] or 0) > 0.2:
             line += f", but rises to {number(kernel['highest_beyond_four_widths'])} again further out"
     if kernel["anisotropy"] is not None:
         line += f"; widths differ by a factor of {number(kernel['anisotropy'])} between directions"
-    if kernel["spread"] > 0:
+    if kernel["spread"] > 1e-9:
         line += f"; depends on the position (spread {number(kernel['spread'])})"
     return line
 
@@ -171,7 +176,7 @@ def slope_line(lipschitz: Report) -> str:
         return "infinite: features jump"
     how = "closed form" if lipschitz["closed_form"] else "the largest found"
     return (
-        f"at most {number(lipschitz['constant'])} per unit of x, "
+        f"{'at most' if lipschitz['closed_form'] else 'at least'} {number(lipschitz['constant'])} per unit of x, "
         f"{number(lipschitz['per_training_sample'])} per training sample ({how})"
     )
 

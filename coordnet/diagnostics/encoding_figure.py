@@ -38,19 +38,20 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
 
 
 def along_x(domain: Domain) -> Tensor:
-    """Coordinates (n, dim) of samples through the centre, along the first axis."""
+    """Coordinates (n, dim) of neighbouring samples through the centre, along the first axis."""
     import torch
 
     n = domain.size[0]
     index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
-    index[:, 0] = torch.linspace(0, n - 1, len(index)).long()
+    index[:, 0] = max(0, n - MOST_POSITIONS) // 2 + torch.arange(len(index))
     return domain.centres(index)
 
 
 def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:
     features = encoding(along_x(domain)).detach().numpy()
     scale = np.maximum(np.abs([report["range"]["min"], report["range"]["max"]]).max(axis=0), 1e-12)
-    extent = (0.0, float(domain.size[0]), features.shape[1] - 0.5, -0.5)
+    left = max(0, domain.size[0] - MOST_POSITIONS) // 2
+    extent = (float(left), float(left + len(features)), features.shape[1] - 0.5, -0.5)
     axes.imshow(features.T / scale[:, None], aspect="auto", cmap="RdBu", vmin=-1, vmax=1, extent=extent)
     axes.set(
         title="features along x, each over its largest value",
@@ -113,8 +114,9 @@ def draw_response(axes: Axes, report: Report) -> None:
 
 def draw_eigenvalues(axes: Axes, report: Report) -> None:
     gram = report["gram"]
-    eigenvalues = np.array(gram["eigenvalues"])
-    axes.semilogy(np.maximum(eigenvalues / eigenvalues[0], 1e-20), ".", markersize=4)
+    eigenvalues = np.maximum(np.array(gram["eigenvalues"]) / gram["eigenvalues"][0], 1e-20)
+    axes.semilogy(eigenvalues, ".", markersize=4)
+    axes.set_ylim(min(1e-3, eigenvalues.min() / 2), 2)
     axes.set(
         title=f"Gram matrix over the samples: rank {gram['rank']} of {report['features']}",
         xlabel="eigenvalue",
@@ -130,6 +132,7 @@ def draw_shift(axes: Axes, report: Report) -> None:
         axes.bar(place, values, width=0.38, label=f"by {shift['by']} training samples")
     axes.set_yscale("log")
     axes.set_ylim(1e-16, 3)
+    axes.set_xlim(-0.5, 2.5)
     axes.set_xticks(np.arange(len(names)), ["best linear map", "best affine map", "exact rotation"])
     axes.set(title="residual of gamma(x) -> gamma(x + shift)", ylabel="1: no better than the mean")
     axes.legend(fontsize=8)

@@ -129,8 +129,9 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     It is the mean over positions; `spread` tells how much it depends on the position (0: not at all). The width is
     where it first falls to one half, in training samples; None if it never does.
     """
-    fine = torch.arange(0, min(32.0, domain.nyquist), 1 / 16, dtype=torch.float64)
-    coarse = torch.linspace(0, domain.nyquist, 768, dtype=torch.float64)
+    reach = max(1.0, domain.size[0] / domain.stride / 2)
+    fine = torch.arange(0, min(16.0, reach), 1 / 64, dtype=torch.float64)
+    coarse = torch.linspace(0, reach, 768, dtype=torch.float64)
     distance = torch.cat([fine, coarse[coarse > fine[-1]]])
     places = points[:32]
     closed = isinstance(encoding, Fourier) and not encoding.raw
@@ -210,10 +211,14 @@ def jacobian(encoding: Encoding, points: Tensor) -> Tensor:
 
 
 def jumps(encoding: Encoding, domain: Domain) -> bool:
-    """Whether some feature jumps along the first axis: the largest step found does not shrink under bisection."""
+    """Whether some feature jumps along some axis: the largest step found does not shrink under bisection."""
+    return any(jumps_along(encoding, domain, axis) for axis in range(domain.dim))
+
+
+def jumps_along(encoding: Encoding, domain: Domain, axis: int) -> bool:
     line = torch.zeros(4097, domain.dim, dtype=torch.float64)
-    extent = domain.extent[0]
-    line[:, 0] = torch.linspace(-extent, extent, len(line), dtype=torch.float64) * (1 - 1e-9)
+    extent = domain.extent[axis]
+    line[:, axis] = torch.linspace(-extent, extent, len(line), dtype=torch.float64) * (1 - 1e-9)
     change = (encoding(line[1:]) - encoding(line[:-1])).norm(dim=-1)
     place = int(change.argmax())
     low, high = line[place], line[place + 1]
@@ -252,9 +257,15 @@ def nearest(encoding: Encoding, exact: Encoding, domain: Domain) -> Report:
     return {
         "samples": len(coords),
         "distance": smallest_distance(features),
-        "alike_in_float32": len(coords) - len(torch.unique(rounded, dim=0)),
-        "alike_in_bfloat16": len(coords) - len(torch.unique(rounded.bfloat16().float(), dim=0)),
+        "alike_in_float32": alike(rounded),
+        "alike_in_bfloat16": alike(rounded.bfloat16().float()),
     }
+
+
+def alike(features: Tensor) -> int:
+    """How many rows have an equal."""
+    counts = torch.unique(features, dim=0, return_counts=True)[1]
+    return int(counts[counts > 1].sum())
 
 
 def smallest_distance(features: Tensor) -> float:
@@ -273,7 +284,7 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
 
     Its rank counts eigenvalues above rounding; its condition, the largest over the smallest, is infinite where the rank
     is short. The largest stable step is 2 over the largest eigenvalue of the Hessian of a linear layer's mean squared
-    error: gradient descent with a larger learning rate diverges.
+    error, for one output: gradient descent with a larger learning rate diverges.
     """
     counts = [-(-n // domain.stride) for n in domain.size]
     total = math.prod(counts)
@@ -302,11 +313,11 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
 def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> list[Report]:
     """How well a linear map, an affine map and the exact rotation take gamma(x) to gamma(x + by training samples).
 
-    By one training sample, and by an eighth of the longest axis. The maps are fitted at positions anywhere in it,
-    four for each feature and some more, and scored at as many others; not for encodings wider than MOST_FEATURES.
+    By one training sample, and by an eighth of the first axis, along which they are. The maps are fitted at positions
+    anywhere in the domain, four for each feature and some more, and scored at as many others; not for encodings wider than MOST_FEATURES.
     Residuals are relative: 1 is what the mean scores.
     """
-    steps = sorted({1, max(1, int(2 * domain.nyquist) // 8)})
+    steps = sorted({1, max(1, -(-domain.size[0] // domain.stride) // 8)})
     fitted = encoding.out_dim <= MOST_FEATURES
     count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
     points = random_points(domain, 2 * count, generator, margin=steps[-1] * training_spacing(domain))

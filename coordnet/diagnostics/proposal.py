@@ -39,6 +39,8 @@ def tangent_kernel(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
 def kernel_eigenvalues(shape: tuple[int, ...], nyquist: float, scale: float) -> Values:
     """Of the kernel of a network on Gaussian features, for the waves of DCT-II on a grid of training samples.
 
+    For these waves to be its eigenvectors the samples are taken to go on mirrored beyond each border.
+
     Args:
         shape: Samples per axis.
         nyquist: Of the samples, in cycles across the domain.
@@ -76,8 +78,8 @@ def propose(samples: Values, nyquist: float) -> dict[str, Any]:
     A wide ReLU network on Gaussian features learns about as kernel regression does with its tangent kernel. So the
     scale is one whose kernel predicts the training samples well from each other (leave-one-out), with noise of NOISE
     times the kernel itself in place of early stopping. What is usual counts too: a scale that is a factor of e away
-    from USUAL_SHARE of the training Nyquist must lower that error by a tenth (DOUBT) to be preferred, twice as far away
-    by four tenths. Octaves go up to the one nearest to twice that scale, but not beyond a quarter of the training
+    from USUAL_SHARE of the training Nyquist must lower that error by a tenth (DOUBT) to be preferred, e^2 away by a
+    third. Octaves go up to the one nearest to twice that scale, but not beyond a quarter of the training
     Nyquist, from where on they leave gaps too wide to fill.
 
     Args:

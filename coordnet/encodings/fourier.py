@@ -15,6 +15,8 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
 
+MAX_FREQUENCY = 2**24
+
 Distribution = Literal["gaussian", "uniform", "log_uniform", "laplace"]
 
 
@@ -50,6 +52,7 @@ class Fourier(Encoding):
         integrates: bool = False,
     ) -> None:
         super().__init__()
+        check_frequencies(frequencies)
         if trainable:
             self.frequencies = nn.Parameter(frequencies)
         else:
@@ -94,7 +97,16 @@ class Fourier(Encoding):
         else:
             which = f"{len(f)} vectors b, |b| from {f.min():.3g} to {f.max():.3g}, median {f.median():.3g}"
         scaled = "" if self.amplitudes is None else "a * "
-        return f"{scaled}[{', '.join(parts)}], {which} (cycles across the domain)"
+        averaged = ", averaged over the footprint of a sample" if self.integrates else ""
+        return f"{scaled}[{', '.join(parts)}], {which} (cycles across the domain){averaged}"
+
+
+def check_frequencies(frequencies: Tensor) -> None:
+    """Refuse what a float32 coordinate cannot follow."""
+    if not (frequencies.abs() <= MAX_FREQUENCY).all():
+        raise UserError(
+            f"encoding: frequencies must be at most 2^24 = {MAX_FREQUENCY} cycles across the domain"
+        )
 
 
 def listed(frequencies: Tensor) -> str:

@@ -7,7 +7,14 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import above_zero, at_least, listed, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import (
+    above_zero,
+    at_least,
+    check_frequencies,
+    listed,
+    octaves_below_nyquist,
+    on_each_axis,
+)
 from coordnet.errors import UserError
 
 MAX_DIGITS = 24
@@ -124,6 +131,7 @@ class Sine(Encoding):
             num_frequencies = octaves_below_nyquist(domain, lowest)
         at_least("num_frequencies", num_frequencies, 1)
         bands = lowest * 2.0 ** torch.arange(num_frequencies)
+        check_frequencies(bands)
         self.register_buffer("frequencies", on_each_axis(bands, domain.dim))
         self.out_dim, self.in_dim = self.frequencies.shape
 

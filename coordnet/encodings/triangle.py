@@ -3,7 +3,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import at_least, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import at_least, check_frequencies, octaves_below_nyquist, on_each_axis
 
 LOWEST = 0.5
 
@@ -33,6 +33,7 @@ class Triangle(Encoding):
         at_least("num_frequencies", num_frequencies, 1)
         levels = torch.arange(num_frequencies)
         self.register_buffer("bands", LOWEST * 2.0**levels)
+        check_frequencies(self.bands)
         self.register_buffer("shifts", levels / 4)
         self.in_dim = domain.dim
         self.out_dim = domain.dim * num_frequencies

@@ -15,7 +15,8 @@ class Window(Encoding):
     k is the wave's octave above the slowest one (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al. 2021, eq. 8);
     waves below a quarter of a cycle count as one of a quarter. alpha grows linearly with the step from 0, where all
     waves are masked, to the number of octaves, where none is. Features that are no waves, such as the coordinates
-    themselves, are never masked.
+    themselves, are never masked. It is told the time before each step, so where `end` is 1 the last step is the one
+    before all are open.
 
     Args:
         domain: Passed on to the encoding.

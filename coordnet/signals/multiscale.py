@@ -81,6 +81,11 @@ class Multiscale(Signal):
             value[chosen] = level.values[pixel]
         return {"coords": coords, "covariance": covariance, "value": value}
 
+    def training_grid(self) -> Tensor:
+        """Of the finest scale."""
+        level = self.levels[min(self.factors)]
+        return level.values.reshape(*level.domain.size[::-1], self.channels)
+
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
         scores, known = {}, {}
         for factor, level in self.levels.items():

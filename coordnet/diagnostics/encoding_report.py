@@ -22,7 +22,7 @@ Report = dict[str, Any]
 Array = NDArray[np.floating]
 
 MOST_SAMPLES = 2048
-# Wider encodings are not fitted by a matrix, and their Gram matrix is taken over as many samples.
+# Wider encodings are not fitted by a matrix, and their Gram matrix is taken over as many samples; narrower over more.
 MOST_FEATURES = 1024
 ANGLES = (0.0, 22.5, 45.0, 67.5, 90.0)
 
@@ -288,7 +288,7 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     """
     counts = [-(-n // domain.stride) for n in domain.size]
     total = math.prod(counts)
-    most = MOST_SAMPLES if encoding.out_dim <= MOST_FEATURES else MOST_FEATURES
+    most = max(MOST_FEATURES, 2**20 // encoding.out_dim)
     flat = torch.arange(total) if total <= most else torch.randint(total, (most,), generator=generator)
     index = []
     for n in counts:
@@ -314,7 +314,8 @@ def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> li
     """How well a linear map, an affine map and the exact rotation take gamma(x) to gamma(x + by training samples).
 
     By one training sample, and by an eighth of the first axis, along which they are. The maps are fitted at positions
-    anywhere in the domain, four for each feature and some more, and scored at as many others; not for encodings wider than MOST_FEATURES.
+    anywhere in the domain, four for each feature and some more, and scored at as many others; not for encodings wider
+    than MOST_FEATURES.
     Residuals are relative: 1 is what the mean scores.
     """
     steps = sorted({1, max(1, -(-domain.size[0] // domain.stride) // 8)})

@@ -2,8 +2,8 @@
 
     python scripts/encoding_ladder.py [--figures docs/images] [--sweeps outputs/encoding_ladder]
 
-Measures every rung as `coordnet inspect` does, draws the figures, trains `ablation=encoding_ladder` (168 small runs, two
-processes of one thread each) and prints the tables. The figures and what is measured before training take under a
+Measures every rung as `coordnet inspect` does, draws the figures, trains `ablation=encoding_ladder` (168 small runs in
+two processes of one thread each) and prints the tables. The figures and what is measured before training take under a
 minute (`--no-training`); the runs take about nine minutes of processor time, shared by two cores.
 """
 

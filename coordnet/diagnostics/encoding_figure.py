@@ -1,6 +1,7 @@
 """The report on an encoding as one picture."""
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -39,8 +40,6 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
 
 def along_x(domain: Domain) -> Tensor:
     """Coordinates (n, dim) of neighbouring samples through the centre, along the first axis."""
-    import torch
-
     n = domain.size[0]
     index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
     index[:, 0] = max(0, n - MOST_POSITIONS) // 2 + torch.arange(len(index))

@@ -1,9 +1,13 @@
 class UserError(ValueError):
     """A mistake the user can mend: its message is one line with the key, the value and what is allowed."""
 
+    exit_code = 2
+
 
 class Diverged(RuntimeError):
     """Training left the finite numbers; the message names the step."""
+
+    exit_code = 3
 
 
 class Interrupted(KeyboardInterrupt):
@@ -16,3 +20,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+STORAGE = 4

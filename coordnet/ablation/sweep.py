@@ -13,6 +13,7 @@ from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
 SWEEP = "sweep.json"
+FORMAT = 2
 Job = list[str]
 
 
@@ -66,8 +67,21 @@ def run_names(jobs: Sequence[Job]) -> list[str]:
     return names
 
 
-def create_sweep(directory: Path, jobs: Sequence[Job]) -> None:
+def create_sweep(
+    directory: Path,
+    jobs: Sequence[Job],
+    configs: Sequence[Mapping[str, Any]],
+    reference: str | None = None,
+    fairness: str = "steps",
+) -> None:
     """Make a sweep's directory and its job list.
+
+    Args:
+        directory: New, or empty.
+        jobs: The overrides of each job.
+        configs: The plain config of each job.
+        reference: Label of the row that the others are compared with.
+        fairness: What the rows have in common: "steps", "parameters" or "seconds".
 
     Raises:
         UserError: The directory holds something already.
@@ -76,13 +90,16 @@ def create_sweep(directory: Path, jobs: Sequence[Job]) -> None:
         raise UserError(f"hydra.sweep.dir={directory} is not empty; choose a new directory")
     directory.mkdir(parents=True, exist_ok=True)
     content = {
+        "format": FORMAT,
         "command": ["coordnet", "train", *sys.argv[1:]],
+        "reference": reference,
+        "fairness": fairness,
         "jobs": [
-            {"job": i, "run": run, "overrides": job}
-            for i, (run, job) in enumerate(zip(run_names(jobs), jobs, strict=True))
+            {"job": i, "run": run, "label": config["label"], "overrides": job, "config": config}
+            for i, (run, job, config) in enumerate(zip(run_names(jobs), jobs, configs, strict=True))
         ],
     }
-    write_text(directory / SWEEP, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(directory / SWEEP, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_sweep(directory: Path) -> Mapping[str, Any]:
@@ -91,8 +108,17 @@ def read_sweep(directory: Path) -> Mapping[str, Any]:
         raise UserError(f"{directory} is no sweep: it has no {SWEEP}")
     try:
         sweep = json.loads(path.read_text())
-        if sweep["jobs"]:
-            return dict(sweep)
+        form, jobs = sweep["format"], sweep["jobs"]
+        whole = jobs and all(isinstance(job["config"], dict) and is_inside(job["run"]) for job in jobs)
     except (ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{path} is damaged: it holds no list of jobs")
+        raise UserError(f"{path} is damaged: it holds no list of jobs") from None
+    if form != FORMAT:
+        raise UserError(f"{path} has format {form!r}; this version reads {FORMAT}")
+    if not whole:
+        raise UserError(f"{path} is damaged: it holds no list of jobs")
+    return dict(sweep)
+
+
+def is_inside(run: str) -> bool:
+    """Whether a run's name is that of a folder right inside the sweep's."""
+    return Path(run).name == run and run not in ("", "..")

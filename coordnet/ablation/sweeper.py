@@ -1,5 +1,6 @@
 """A Hydra sweeper that knows rows: an ablation's methods, each with overrides of its own."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 
-from coordnet.ablation.report import load, markdown, table, where_to_look, write_report
-from coordnet.ablation.sweep import create_sweep, narrow, run_names
+from coordnet.ablation.conclude import conclude
+from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
+from coordnet.ablation.jobs import warm_up
+from coordnet.ablation.launcher import ProcessLauncher
+from coordnet.ablation.sweep import Job, create_sweep, narrow, run_names
+from coordnet.errors import UserError
 
 
 def report_failure(run: str, job_return: JobReturn) -> None:
@@ -28,38 +33,74 @@ class RowsSweeper(BasicSweeper):
         max_batch_size: As in Hydra's basic sweeper.
         params: Keys and comma-separated values to sweep, such as `seed: 0,1,2`.
         rows: Label to overrides; None for a plain product.
+        reference: Label of the row that the others are compared with; the first row if not given.
     """
 
-    check_job: Callable[[Any], None]
+    checked: Callable[[Any], dict[str, Any]]
+    allow: Sequence[str] = ()
 
     def __init__(
         self,
         max_batch_size: int | None = None,
         params: Mapping[str, Any] | None = None,
         rows: Mapping[str, Sequence[str]] | None = None,
+        reference: str | None = None,
     ) -> None:
         super().__init__(max_batch_size, {k: str(v) for k, v in (params or {}).items()})
         self.rows = {str(label): list(row) for label, row in (rows or {}).items()}
+        if reference is not None and reference not in self.rows:
+            raise UserError(f"hydra.sweeper.reference={reference} is no row: {', '.join(self.rows)}")
+        self.reference = reference
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        config: Any = self.config
+        own_launcher = isinstance(self.launcher, ProcessLauncher)
+        if own_launcher:
+            warm_up()
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         parsed = parser.parse_overrides([*self._parse_config(), *arguments])
         product = self.split_arguments(parsed, None)[0]
         jobs = narrow(self.rows, product) if self.rows else product
-        for job in jobs:
-            type(self).check_job(self.hydra_context.config_loader.load_sweep_config(self.config, job))
-        directory = Path(self.config.hydra.sweep.dir)
-        create_sweep(directory, jobs)
+        if config.threads is None:
+            jobs = [[*job, f"threads={threads_each(config.jobs)}"] for job in jobs]
+        configs = [self.composed(job) for job in jobs]
+        if config.fairness == "parameters":
+            jobs, configs = self.at_equal_parameters(jobs, configs)
+        directory = Path(config.hydra.sweep.dir)
+        create_sweep(directory, jobs, configs, self.reference, config.fairness)
         inside = "hydra.sweep.dir='" + str(directory).replace("'", "\\'") + "'"
         runs = run_names(jobs)
         placed = [[*job, inside, f"hydra.sweep.subdir={run}"] for job, run in zip(jobs, runs, strict=True)]
         try:
-            for run, job_return in zip(runs, self.launcher.launch(placed, initial_job_idx=0), strict=True):
+            returned = self.launcher.launch(placed, initial_job_idx=0)
+            for run, job_return in zip(runs, returned, strict=not own_launcher):
                 report_failure(run, job_return)
         finally:
-            statuses = write_report(directory)
-        print("\n".join(["", *markdown(table(load(directory))), "", *where_to_look(directory)]))
-        if any(status != "finished" for status in statuses):
-            print(f"coordnet: {directory}: not all jobs finished; see report.md there", file=sys.stderr)
+            all_finished = conclude(directory)
+        if not all_finished:
             sys.exit(1)
+
+    def composed(self, job: Job) -> dict[str, Any]:
+        assert self.config is not None and self.hydra_context is not None
+        return type(self).checked(self.hydra_context.config_loader.load_sweep_config(self.config, job))
+
+    def at_equal_parameters(
+        self, jobs: Sequence[Job], configs: Sequence[dict[str, Any]]
+    ) -> tuple[list[Job], list[dict[str, Any]]]:
+        """The jobs with the network.width that gives each the parameters of the reference row."""
+        found = [config for config in configs if config["label"] == self.reference]
+        target = count_parameters((found or configs)[0], self.allow)
+        widened, changed = [], []
+        for job, config in zip(jobs, configs, strict=True):
+            width = equal_parameters(config, target, self.allow)
+            kept = [override for override in job if not override.startswith("network.width=")]
+            widened.append(job if width is None else [*kept, f"network.width={width}"])
+            changed.append(config if width is None else with_width(config, width))
+        return widened, changed
+
+
+def threads_each(jobs: int) -> int:
+    """The share of this process's cores that each of `jobs` jobs gets."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // jobs)

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"coordnet {__version__}")
         return 0
-    from coordnet.errors import Diverged, Interrupted, UserError
+    from coordnet.errors import STORAGE, Diverged, Interrupted, UserError
 
     try:
         if argv[0] not in COMMANDS:
@@ -50,14 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
             raise UserError(f"{argv[0]} is no command{did_you_mean(argv[0], COMMANDS)}")
         importlib.import_module(f"coordnet.cli.{argv[0]}").main(argv[1:])
-    except UserError as error:
-        return fail(error, 2)
-    except Diverged as error:
-        return fail(error, 3)
-    except OSError as error:
-        return fail(error, 4)
-    except Interrupted as error:
+    except (UserError, Diverged, Interrupted) as error:
         return fail(error, error.exit_code)
+    except OSError as error:
+        return fail(error, STORAGE)
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     return 0

@@ -1,19 +1,40 @@
-"""`coordnet resume RUN`."""
+"""`coordnet resume DIR`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog="coordnet resume", description="Continue a run exactly where its last checkpoint stands."
+        prog="coordnet resume",
+        description="Continue a run, or all that is left of a sweep, exactly where the last checkpoints stand.",
     )
-    parser.add_argument("run", type=Path, help="the run's directory")
+    parser.add_argument("directory", type=Path, help="of a run or of a sweep")
     parser.add_argument(
         "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."
     )
+    parser.add_argument("--jobs", type=int, default=1, help="of a sweep: processes side by side")
+    parser.add_argument("--job-timeout", type=float, help="of a sweep: seconds after which a job is ended")
     options = parser.parse_args(argv)
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs} must be at least 1")
+    if options.job_timeout is not None and not options.job_timeout > 0:
+        parser.error(f"--job-timeout {options.job_timeout} must be above 0")
+    from coordnet.ablation.sweep import SWEEP
+
+    if (options.directory / SWEEP).is_file():
+        from coordnet.ablation.conclude import conclude
+        from coordnet.ablation.jobs import run_jobs
+
+        try:
+            run_jobs(options.directory, options.jobs, options.allow, options.job_timeout)
+        finally:
+            all_finished = conclude(options.directory)
+        if not all_finished:
+            sys.exit(1)
+        return
     from coordnet.runs.run import resume
 
-    metrics = resume(options.run, options.allow)
+    metrics = resume(options.directory, options.allow)
     print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "/" in name))

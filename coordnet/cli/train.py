@@ -6,6 +6,9 @@ import secrets
 import sys
 import time
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +20,27 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from coordnet.build import did_you_mean
+from coordnet.build import did_you_mean, matches
 from coordnet.errors import Diverged, UserError
 from coordnet.shipped import config_dir
 
 PATH_KEYS = ("signal.path", "hydra.run.dir", "hydra.sweep.dir")
 ASKS_ONLY = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 
-allowed: list[str] = []
+# Keys that a sweep reads and its runs do not.
+SWEEP_KEYS = ("jobs", "job_timeout", "fairness")
+
 failures: list[Exception] = []
 
 
 def main(argv: list[str]) -> None:
-    sys.argv = ["coordnet train", *arguments(argv)]
+    allow, rest = taken_out(argv)
+    sys.argv = ["coordnet train", *arguments(rest)]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ["COORDNET_RUN_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    register_sweeper()
-    run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(task)
+    register_plugins(allow)
+    Validate.allow = allow
+    run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(Task(allow))
     try:
         run()
     except (HydraException, OmegaConfBaseException) as error:
@@ -48,13 +55,24 @@ def main(argv: list[str]) -> None:
         raise failures[0]
 
 
-def arguments(argv: list[str]) -> list[str]:
-    """Take --allow out, put options before overrides, quote paths, and sweep where an ablation is asked for."""
-    rest, options, overrides = iter(argv), [], []
+def taken_out(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The values of --allow, and the other arguments."""
+    rest, allow, others = iter(argv), [], []
     for argument in rest:
         if argument == "--allow" or argument.startswith("--allow="):
-            allowed.append(argument.partition("=")[2] or next(rest, ""))
-        elif argument in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"):
+            allow.append(argument.partition("=")[2] or next(rest, ""))
+        else:
+            others.append(argument)
+    if "" in allow:
+        raise UserError("--allow needs a prefix, such as --allow mypkg.")
+    return allow, others
+
+
+def arguments(argv: list[str]) -> list[str]:
+    """Put options before overrides, quote paths, and sweep where an ablation is asked for."""
+    rest, options, overrides = iter(argv), [], []
+    for argument in rest:
+        if argument in ("--config-dir", "-cd", "--config-name", "-cn", "--cfg", "-c", "--package", "-p"):
             value = next(rest, None)
             if value is None:
                 raise UserError(f"{argument} needs a value")
@@ -63,8 +81,6 @@ def arguments(argv: list[str]) -> list[str]:
             options.append(argument)
         else:
             overrides.append(quoted(argument))
-    if "" in allowed:
-        raise UserError("--allow needs a prefix, such as --allow mypkg.")
     asks = any(option.split("=")[0] in ASKS_ONLY for option in options)
     if any(o.startswith("ablation=") and "," in o for o in overrides):
         raise UserError("ablation= takes one ablation at a time")
@@ -83,26 +99,27 @@ def quoted(override: str) -> str:
     return f"{key}='{escaped}'"
 
 
-def register_sweeper() -> None:
-    """Let Hydra 1.3 use a sweeper that lives inside this package."""
+def register_plugins(allow: Sequence[str]) -> None:
+    """Let Hydra 1.3 use a sweeper and a launcher that live inside this package."""
     plugins = Plugins.instance()
+    from coordnet.ablation.launcher import ProcessLauncher
     from coordnet.ablation.sweeper import RowsSweeper
 
-    RowsSweeper.check_job = staticmethod(check)
+    RowsSweeper.checked = staticmethod(partial(check, allow=allow))
+    RowsSweeper.allow = ProcessLauncher.allow = allow
     known = Plugins.is_in_toplevel_plugins_module
-
-    def is_known(name: str) -> bool:
-        return known(name) or name.startswith("coordnet.ablation.sweeper.")
-
-    Plugins.is_in_toplevel_plugins_module = staticmethod(is_known)  # type: ignore[assignment]
-    plugins.register(RowsSweeper)
+    own = ("coordnet.ablation.sweeper.", "coordnet.ablation.launcher.")
+    Plugins.is_in_toplevel_plugins_module = staticmethod(  # type: ignore[assignment]
+        lambda name: known(name) or name.startswith(own)
+    )
+    for plugin in (RowsSweeper, ProcessLauncher):
+        plugins.register(plugin)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The config as plain values, without Hydra's own node; relative paths made absolute."""
-    container = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
-    )
+    """A run's config as plain values, without what only Hydra and sweeps read; relative paths made absolute."""
+    kept = [str(key) for key in config if key not in ("hydra", *SWEEP_KEYS)]
+    container = OmegaConf.to_container(OmegaConf.masked_copy(config, kept))
     resolved = OmegaConf.to_container(OmegaConf.create(container), resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     path = resolved["signal"].get("path")
@@ -111,36 +128,68 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def check(config: DictConfig) -> None:
-    """Build all that a config names, so that a mistake shows before anything is made."""
+def check(config: DictConfig, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain config, after all that it names was built, so that a mistake shows before anything is made."""
     from coordnet.runs.run import prepare
 
-    prepare(plain(config), allowed)
+    check_sweep_keys(config)
+    result = plain(config)
+    prepare(result, allow)
+    return result
 
 
-def task(config: DictConfig) -> None:
-    from coordnet.runs.run import start
+def check_sweep_keys(config: DictConfig) -> None:
+    from coordnet.ablation.fairness import RULES
 
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    title = config.label or config.name
-    try:
-        metrics = start(plain(config), directory, allowed)
-    except (UserError, Diverged, OSError) as error:
-        # Kept for `main`, because Hydra prints more than one line of what leaves a task.
-        failures.append(error)
-        print(f"{title}: {error}", file=sys.stderr)
-        return
-    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "/" in name)
-    print(f"{title}: {shown}\n  {directory}", flush=True)
+    jobs, timeout, fairness = (config[key] for key in SWEEP_KEYS)
+    if not matches(jobs, int) or jobs < 1:
+        raise UserError(f"jobs={jobs!r} must be a whole number of at least 1")
+    if timeout is not None and (not matches(timeout, float | int) or not timeout > 0):
+        raise UserError(f"job_timeout={timeout!r} must be a number of seconds above 0, or null")
+    if fairness not in RULES:
+        raise UserError(f"fairness={fairness!r} must be one of {', '.join(RULES)}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What Hydra calls with the composed config; it is pickled to the processes of other launchers.
+
+    Args:
+        allow: Packages that targets may lie in besides those of the shipped configs.
+    """
+
+    allow: Sequence[str]
+
+    def __call__(self, config: DictConfig) -> None:
+        from coordnet.runs.run import start
+
+        directory = Path(HydraConfig.get().runtime.output_dir)
+        title = config.label or config.name
+        try:
+            metrics = start(plain(config), directory, self.allow)
+        except (UserError, Diverged, OSError) as error:
+            # Kept for `main`, because Hydra prints more than one line of what leaves a task.
+            failures.append(error)
+            print(f"{title}: {error}", file=sys.stderr)
+            return
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if is_main(name))
+        print(f"{title}: {shown}\n  {directory}", flush=True)
+
+
+def is_main(metric: str) -> bool:
+    """Whether a metric is one of the few that a line has room for."""
+    return metric.partition("/")[0] in ("train", "val", "test")
 
 
 class Validate(Callback):
     """Checks a single run before Hydra makes its directory; a sweep is checked by its sweeper."""
 
+    allow: Sequence[str] = ()
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)
         try:
-            check(config)
+            check(config, self.allow)
             directory = Path(config.hydra.run.dir)
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
                 raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,10 @@ from coordnet.errors import UserError
 
 LOCK = "run.lock"
 STATUS = "status.json"
+# What cannot go on.
+ENDED = ("finished", "diverged")
+# Another process that only looks whether the lock is held holds it for an instant.
+ATTEMPTS = 10
 
 
 def write_text(path: Path, text: str) -> None:
@@ -32,15 +37,20 @@ def claim(directory: Path) -> IO[str]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = (directory / LOCK).open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip()
-        lock.close()
-        raise UserError(
-            f"{directory} is in use by {holder}; wait for it or choose another directory"
-        ) from None
+    for attempt in range(ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if attempt < ATTEMPTS - 1:
+                time.sleep(0.02)
+                continue
+            lock.seek(0)
+            holder = lock.read().strip()
+            lock.close()
+            raise UserError(
+                f"{directory} is in use by {holder}; wait for it or choose another directory"
+            ) from None
     lock.truncate(0)
     lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
     lock.flush()

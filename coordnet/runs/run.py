@@ -20,7 +20,7 @@ from coordnet.callbacks.saving import Saving
 from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import claim, read_status, write_status, write_text
+from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
 from coordnet.runs.provenance import provenance
 from coordnet.runtime import keep_memory, set_threads
 
@@ -47,8 +47,7 @@ def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[st
     with claim(directory):
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
-        write_text(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        return execute(config, model, directory)
+        return begin(config, model, directory)
 
 
 def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
@@ -59,14 +58,38 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
         raise UserError(f"{directory} is finished; there is nothing to resume")
     config, model = prepare(config, allow)
     with claim(directory):
-        last = directory / "checkpoints" / "last.ckpt"
-        if not last.exists() and any(
-            row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)
-        ):
-            raise UserError(f"{last} does not exist, so there is nothing to resume from")
-        if last.exists():
-            load_weights(model, last)
-        return execute(config, model, directory, last if last.exists() else None)
+        return go_on(config, model, directory)
+
+
+def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
+    """Do what is left of a job: all, what follows its last checkpoint, or nothing if it finished or diverged."""
+    with claim(directory):
+        if is_run(directory) and read_status(directory)["status"] in ENDED:
+            return
+        try:
+            config, model = prepare(config, allow)
+        except Exception as error:
+            write_status(directory, "failed", reason=str(error), traceback=traceback.format_exc())
+            raise
+        if (directory / CONFIG).exists():
+            go_on(config, model, directory)
+        else:
+            begin(config, model, directory)
+
+
+def begin(config: Config, model: Reconstruction, directory: Path) -> dict[str, float]:
+    write_text(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    return execute(config, model, directory)
+
+
+def go_on(config: Config, model: Reconstruction, directory: Path) -> dict[str, float]:
+    last = directory / "checkpoints" / "last.ckpt"
+    if last.exists():
+        load_weights(model, last)
+        return execute(config, model, directory, last)
+    if any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
+        raise UserError(f"{last} does not exist, so there is nothing to resume from")
+    return execute(config, model, directory)
 
 
 def read_config(directory: Path) -> Config:

@@ -6,7 +6,6 @@ from typing import Any
 from coordnet.assemble import assemble, is_trained
 from coordnet.errors import UserError
 
-RULES = ("steps", "parameters", "seconds")
 TOLERANCE = 0.02
 MAX_WIDTH = 8192
 

@@ -8,13 +8,31 @@ from itertools import product as all_pairs
 from pathlib import Path
 from typing import Any
 
-from coordnet.build import did_you_mean
+from coordnet.build import did_you_mean, matches
 from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
 SWEEP = "sweep.json"
 FORMAT = 2
+# Keys of the config that a sweep reads and its runs do not.
+SETTINGS = ("jobs", "job_timeout", "fairness")
+RULES = ("steps", "parameters", "seconds")
+
 Job = list[str]
+
+
+def check_settings(jobs: Any, job_timeout: Any, fairness: Any) -> None:
+    """Check the values of the keys in SETTINGS.
+
+    Raises:
+        UserError: The message names the key.
+    """
+    if not matches(jobs, int) or jobs < 1:
+        raise UserError(f"jobs={jobs!r} must be a whole number of at least 1")
+    if job_timeout is not None and (not matches(job_timeout, float | int) or not job_timeout > 0):
+        raise UserError(f"job_timeout={job_timeout!r} must be a number of seconds above 0, or null")
+    if fairness not in RULES:
+        raise UserError(f"fairness={fairness!r} must be one of {', '.join(RULES)}")
 
 
 def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:

@@ -14,7 +14,8 @@ from coordnet.ablation.conclude import conclude
 from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
 from coordnet.ablation.jobs import warm_up
 from coordnet.ablation.launcher import ProcessLauncher
-from coordnet.ablation.sweep import Job, create_sweep, narrow, run_names
+from coordnet.ablation.sweep import SETTINGS, Job, check_settings, create_sweep, narrow, run_names
+from coordnet.build import did_you_mean
 from coordnet.errors import UserError
 
 
@@ -48,13 +49,17 @@ class RowsSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size, {k: str(v) for k, v in (params or {}).items()})
         self.rows = {str(label): list(row) for label, row in (rows or {}).items()}
-        if reference is not None and reference not in self.rows:
-            raise UserError(f"hydra.sweeper.reference={reference} is no row: {', '.join(self.rows)}")
         self.reference = reference
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         config: Any = self.config
+        check_settings(*(config[key] for key in SETTINGS))
+        if self.reference is not None and self.reference not in self.rows:
+            raise UserError(
+                f"hydra.sweeper.reference={self.reference} is no row"
+                f"{did_you_mean(self.reference, self.rows) or ': ' + ', '.join(self.rows)}"
+            )
         own_launcher = isinstance(self.launcher, ProcessLauncher)
         if own_launcher:
             warm_up()

@@ -20,15 +20,13 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from coordnet.build import did_you_mean, matches
+from coordnet.ablation.sweep import SETTINGS, check_settings
+from coordnet.build import did_you_mean
 from coordnet.errors import Diverged, UserError
 from coordnet.shipped import config_dir
 
-PATH_KEYS = ("signal.path", "hydra.run.dir", "hydra.sweep.dir")
+PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
 ASKS_ONLY = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
-
-# Keys that a sweep reads and its runs do not.
-SWEEP_KEYS = ("jobs", "job_timeout", "fairness")
 
 failures: list[Exception] = []
 
@@ -118,13 +116,14 @@ def register_plugins(allow: Sequence[str]) -> None:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """A run's config as plain values, without what only Hydra and sweeps read; relative paths made absolute."""
-    kept = [str(key) for key in config if key not in ("hydra", *SWEEP_KEYS)]
+    kept = [str(key) for key in config if key not in ("hydra", *SETTINGS)]
     container = OmegaConf.to_container(OmegaConf.masked_copy(config, kept))
     resolved = OmegaConf.to_container(OmegaConf.create(container), resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
-    path = resolved["signal"].get("path")
-    if isinstance(path, str):
-        resolved["signal"]["path"] = str(Path(path).expanduser().absolute())
+    for key in ("path", "folder"):
+        place = resolved["signal"].get(key)
+        if isinstance(place, str):
+            resolved["signal"][key] = str(Path(place).expanduser().absolute())
     return {str(key): value for key, value in resolved.items()}
 
 
@@ -132,22 +131,10 @@ def check(config: DictConfig, allow: Sequence[str] = ()) -> dict[str, Any]:
     """The plain config, after all that it names was built, so that a mistake shows before anything is made."""
     from coordnet.runs.run import prepare
 
-    check_sweep_keys(config)
+    check_settings(*(config[key] for key in SETTINGS))
     result = plain(config)
     prepare(result, allow)
     return result
-
-
-def check_sweep_keys(config: DictConfig) -> None:
-    from coordnet.ablation.fairness import RULES
-
-    jobs, timeout, fairness = (config[key] for key in SWEEP_KEYS)
-    if not matches(jobs, int) or jobs < 1:
-        raise UserError(f"jobs={jobs!r} must be a whole number of at least 1")
-    if timeout is not None and (not matches(timeout, float | int) or not timeout > 0):
-        raise UserError(f"job_timeout={timeout!r} must be a number of seconds above 0, or null")
-    if fairness not in RULES:
-        raise UserError(f"fairness={fairness!r} must be one of {', '.join(RULES)}")
 
 
 @dataclass(frozen=True)

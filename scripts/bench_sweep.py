@@ -2,9 +2,9 @@
 
     python scripts/bench_sweep.py [--rounds 2]
 
-Sweeps the demo's Gaussian row over six seeds, 100 steps each, with jobs=2 (one thread each), with jobs=1 and one thread,
-and with jobs=1 and two threads, in turns, and prints seconds from the command to the table, and their ratios. The start
-of a job is measured by six jobs of one step: what five more of them take.
+Sweeps the demo's Gaussian row over six seeds, 100 steps each, with jobs=2 (one thread each), with jobs=1 and one
+thread, and with jobs=1 and two threads, in turns, and prints seconds from the command to the table, and their ratios.
+The start of a job is measured by six jobs of one step: what five more of them take.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python scripts/kill_sweep.py [--times 20] [--seed 0]
 
-Each time, six small jobs start two by two; the driver gets SIGKILL or SIGTERM after a random time, and so does the first
-`coordnet resume` of every second time; the next one runs to its end. Prints one line per time and exits 1 if any table
-differs in anything but the seconds.
+Each time, six small jobs start two by two; the driver gets SIGKILL or SIGTERM after a random time, and so does the
+first `coordnet resume` of every second time; the next one runs to its end. Prints one line per time and exits 1 if any
+table differs in anything but the seconds.
 """
 
 import argparse

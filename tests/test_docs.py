@@ -39,8 +39,25 @@ def test_the_encoding_of_the_contributing_guide_trains_from_outside_the_package(
     assert "is finished" in resumed.stderr
 
 
+def test_the_ablation_of_the_page_on_ablations_runs_from_outside_the_package(tmp_path: Path) -> None:
+    (config,) = blocks("docs/ablations.md", "yaml")
+    (tmp_path / "my_conf" / "ablation").mkdir(parents=True)
+    (tmp_path / "my_conf" / "ablation" / "octaves.yaml").write_text(config)
+    words = ("train", "--config-dir", "my_conf", "ablation=octaves", "signal.name=coffee", *SMALL)
+    result = coordnet(*words, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = (tmp_path / "sweep" / "report.md").read_text()
+    assert "six" in report and "five" in report
+
+
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/positional-encoding.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "data/README.md",
+        *(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")),
+    ],
 )
 def test_every_command_in_a_document_is_one_that_exists(document: str) -> None:
     from coordnet.cli.main import COMMANDS

@@ -10,8 +10,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 
-from coordnet.ablation.conclude import conclude
-from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
 from coordnet.ablation.jobs import warm_up
 from coordnet.ablation.launcher import ProcessLauncher
 from coordnet.ablation.sweep import SETTINGS, Job, check_settings, create_sweep, narrow, run_names
@@ -77,6 +75,8 @@ class RowsSweeper(BasicSweeper):
         inside = "hydra.sweep.dir='" + str(directory).replace("'", "\\'") + "'"
         runs = run_names(jobs)
         placed = [[*job, inside, f"hydra.sweep.subdir={run}"] for job, run in zip(jobs, runs, strict=True)]
+        from coordnet.ablation.conclude import conclude
+
         try:
             returned = self.launcher.launch(placed, initial_job_idx=0)
             for run, job_return in zip(runs, returned, strict=not own_launcher):
@@ -94,6 +94,8 @@ class RowsSweeper(BasicSweeper):
         self, jobs: Sequence[Job], configs: Sequence[dict[str, Any]]
     ) -> tuple[list[Job], list[dict[str, Any]]]:
         """The jobs with the network.width that gives each the parameters of the reference row."""
+        from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
+
         found = [config for config in configs if config["label"] == self.reference]
         target = count_parameters((found or configs)[0], self.allow)
         widened, changed = [], []

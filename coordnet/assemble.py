@@ -11,6 +11,7 @@ from coordnet.data import Batches
 from coordnet.errors import UserError
 from coordnet.fields import Field
 from coordnet.forward_maps.base import ForwardMap
+from coordnet.forward_maps.sample import Sample
 from coordnet.reconstruction import Reconstruction
 from coordnet.runtime import choose_precision
 from coordnet.signals.base import Signal
@@ -20,9 +21,11 @@ Config = Mapping[str, Any]
 
 KEYS = (
     *("signal", "encoding", "network", "forward_map", "optimizer", "schedule", "trainer"),
-    *("name", "label", "seed", "max_steps", "eval_every", "threads", "baseline"),
+    *("name", "label", "seed", "max_steps", "eval_every", "threads", "baseline", "ntk"),
 )
 MAX_SEED = 2**32 - 1
+NTK_KEYS = ("points", "steps")
+MOST_NTK_POINTS = 4096
 TRAINER_KEYS = ("batch_size", "precision", "accelerator", "log_every")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 
@@ -46,6 +49,7 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     trainer = config["trainer"]
     batches = Batches(signal, trainer["batch_size"], config["seed"])
     check_fit(forward_map, signal)
+    check_ntk_fit(config, forward_map, signal)
     optimizer = factory(config["optimizer"], "optimizer", allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
     model = Reconstruction(field, forward_map, batches, optimizer, schedule)
@@ -86,6 +90,28 @@ def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
         )
 
 
+def check_ntk(node: Any) -> None:
+    if not isinstance(node, Mapping) or set(node) != set(NTK_KEYS):
+        raise UserError(f"ntk={node!r} must have the keys {' and '.join(NTK_KEYS)}, and no others")
+    points, steps = node["points"], node["steps"]
+    if not matches(points, int) or not 0 <= points <= MOST_NTK_POINTS:
+        raise UserError(f"ntk.points={points!r} must be a whole number from 0 (off) to {MOST_NTK_POINTS}")
+    if not matches(steps, list[int]) or min(steps, default=0) < 0:
+        raise UserError(f"ntk.steps={steps!r} must be a list of whole numbers of at least 0")
+
+
+def check_ntk_fit(config: Config, forward_map: ForwardMap, signal: Signal) -> None:
+    points = config["ntk"]["points"]
+    if points and not isinstance(forward_map, Sample):
+        raise UserError(
+            f"ntk.points={points} needs a field that is observed directly (forward_map=sample); use ntk.points=0"
+        )
+    if points > signal.num_observations:
+        raise UserError(
+            f"ntk.points={points} must be at most the {signal.num_observations} observations of this signal"
+        )
+
+
 def check_config(config: Config) -> None:
     """Keys, types and ranges of what no constructor checks.
 
@@ -119,6 +145,7 @@ def check_config(config: Config) -> None:
         raise UserError(
             f"trainer.accelerator={trainer['accelerator']!r} must be one of {', '.join(ACCELERATORS)}"
         )
+    check_ntk(config["ntk"])
     absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if absent.get(trainer["accelerator"]):
         raise UserError(

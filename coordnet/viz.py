@@ -9,6 +9,7 @@ Picture = NDArray[np.uint8]
 Values = NDArray[np.floating]
 
 GAP = 4
+CAPTION = 28
 
 
 def to_pixels(values: Values) -> Picture:
@@ -55,6 +56,35 @@ def stacked(pictures: Sequence[Picture]) -> Picture:
     return turned.swapaxes(0, 1)
 
 
+def enlarged(picture: Picture, height: int, width: int) -> Picture:
+    """Repeat pixels, as often as leaves the picture within (height, width), and at least once."""
+    times = max(1, min(height // picture.shape[0], width // picture.shape[1]))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def beside(picture: Picture, panel: Picture) -> Picture:
+    """Join two pictures from left to right; white above and below the lower one."""
+    height = max(picture.shape[0], panel.shape[0])
+    return side_by_side([padded(part, height, part.shape[1]) for part in (picture, panel)])
+
+
+def padded(picture: Picture, height: int, width: int) -> Picture:
+    """The picture in the middle of a white one of (height, width)."""
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas
+
+
+def captioned(picture: Picture, text: str) -> Picture:
+    """The picture under a line of text on white."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    line = Image.new("RGB", (picture.shape[1], CAPTION), "white")
+    ImageDraw.Draw(line).text((GAP, 0), text, fill="black", font=ImageFont.load_default(size=20))
+    return np.concatenate([np.asarray(line), picture])
+
+
 def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
     """target | prediction | absolute error (mean over channels; full scale 0.25) as one picture."""
     target, prediction = shrink(target, longest), shrink(prediction.clip(0, 1), longest)
@@ -92,8 +122,7 @@ def sheet(pictures: dict[str, Picture], columns: int = 2) -> Picture:
     """Pictures under their captions, as a grid; each keeps its pixels."""
     from PIL import Image, ImageDraw, ImageFont
 
-    caption = 28
-    height = max(picture.shape[0] for picture in pictures.values()) + caption
+    height = max(picture.shape[0] for picture in pictures.values()) + CAPTION
     width = max(picture.shape[1] for picture in pictures.values()) + 2 * GAP
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -103,5 +132,5 @@ def sheet(pictures: dict[str, Picture], columns: int = 2) -> Picture:
     for i, (name, picture) in enumerate(pictures.items()):
         left, top = i % columns * width + GAP, i // columns * height
         draw.text((left, top), name, fill="black", font=font)
-        canvas.paste(Image.fromarray(picture), (left, top + caption))
+        canvas.paste(Image.fromarray(picture), (left, top + CAPTION))
     return np.asarray(canvas)

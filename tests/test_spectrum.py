@@ -32,11 +32,17 @@ def test_frequencies_are_radial_and_equal_along_axes_of_different_length() -> No
 
 def test_octaves_hold_all_weights_and_start_at_powers_of_two() -> None:
     frequency = np.array([0.0, 0.5, 1.0, 1.9, 2.0, 3.9, 4.0, 90.0])
-    edges, sums = octaves(frequency, np.ones(8), nyquist=64)
+    edges, sums = octaves(frequency, np.ones(8))
     assert edges.tolist() == [1, 2, 4, 8, 16, 32, 64]
     assert sums.tolist() == [4, 2, 1, 0, 0, 0, 1]
 
 
-def test_the_corner_of_a_square_grid_is_inside_the_last_octave() -> None:
-    edges, _ = octaves(np.array([1.0]), np.ones(1), nyquist=64)
-    assert 2 * edges[-1] >= np.sqrt(2) * 64
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_every_wave_of_a_grid_is_below_the_end_of_the_last_octave_and_above_its_start(dim: int) -> None:
+    """The corner of a cube of Nyquist frequency 10 is at sqrt(3) 9.5 = 16.5, an octave above that of a square."""
+    samples = np.random.default_rng(0).random((*(20,) * dim, 1))
+    frequency, power = power_spectrum(samples, nyquist=10)
+    edges, sums = octaves(frequency, power)
+    assert edges[-1] == {1: 8, 2: 8, 3: 16}[dim]
+    assert edges[-1] <= frequency.max() < 2 * edges[-1]
+    assert sums[-1] == pytest.approx(power[frequency >= edges[-1]].sum(), rel=1e-9)

@@ -11,9 +11,16 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from coordnet import viz
+from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history, sector_errors
 from coordnet.errors import Diverged
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import metrics_file
+from coordnet.signals.base import Evaluation as Scores
+
+# In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
+ENLARGED = (256, 1536)
+PANEL_HEIGHTS = (256, 400)
 
 
 def picture_steps() -> Iterator[int]:
@@ -95,25 +102,52 @@ class Evaluation(L.Callback):
     def evaluate(self, trainer: L.Trainer, model: L.LightningModule, loss: float) -> None:
         assert isinstance(model, Reconstruction)
         step = trainer.global_step
-        metrics, draw, self.score = model.evaluate()
+        evaluation = model.evaluate()
+        self.score = evaluation.score
         if not self.score > -math.inf:
             raise Diverged(f"the field is not finite at step {step}")
-        self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **metrics}
+        bands = None
+        if evaluation.samples is not None:
+            bands = band_errors(*evaluation.samples, model.batches.signal.domain.nyquist)
+        self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **evaluation.metrics}
+        self.latest |= bands.metrics() if bands else {}
         metrics_file.append(self.file, self.latest)
         finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}
         if step == 0:
             # Logs the values too, and makes TensorBoard list the hyperparameters against these tags' newest values.
+            main = {name: value for name, value in finite.items() if not metrics_file.is_detail(name)}
+            finite = {name: value for name, value in finite.items() if name not in main}
             for logger in trainer.loggers:
                 assert isinstance(logger, TensorBoardLogger)
-                logger.log_hyperparams(self.hyperparameters, finite, step=0)
-        else:
-            self.record(trainer, finite)
+                logger.log_hyperparams(self.hyperparameters, main, step=0)
+        self.record(trainer, finite)
         if is_picture_step(step) or step == trainer.max_steps:
-            self.show(trainer, draw())
+            self.show(trainer, self.pictures(evaluation, bands))
 
     def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
+
+    def pictures(self, evaluation: Scores, bands: Bands | None) -> dict[str, viz.Picture]:
+        """The signal's own, the first of them with the spectrum beside it, and those of the errors by frequency."""
+        pictures = evaluation.draw()
+        if evaluation.samples is None or bands is None:
+            return pictures
+        from coordnet.diagnostics.spectrum_figure import draw_history, draw_sectors, draw_spectrum
+
+        prediction, target, nyquist = evaluation.samples
+        name = next(iter(pictures))
+        picture = viz.enlarged(pictures.pop(name), *ENLARGED)
+        height = min(max(picture.shape[0], PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])
+        panel = draw_spectrum(bands, band_powers(prediction, nyquist, bands.edges), height)
+        pictures[f"{name} | spectrum"] = viz.beside(picture, panel)
+        steps, _, errors = history(metrics_file.read(self.file))
+        if len(steps) > 1:
+            pictures["error by frequency and step"] = draw_history(steps, bands, errors)
+        if target.ndim == 3:
+            edges, by_sector = sector_errors(prediction, target, nyquist, bands.nyquist)
+            pictures["error by frequency and direction"] = draw_sectors(edges, bands.nyquist, by_sector)
+        return pictures
 
     def show(self, trainer: L.Trainer, pictures: dict[str, Any]) -> None:
         step = trainer.global_step

@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "fit a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
     "resume": "continue a run where its last checkpoint stands",
     "render": "an image of any size or crop from a trained run",
+    "film": "the pictures of a run's training as a GIF or MP4 file",
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",
     "board": "TensorBoard on a directory of runs",

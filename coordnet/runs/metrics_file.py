@@ -10,6 +10,14 @@ from coordnet.runs.directory import write_text
 NAME = "metrics.csv"
 Row = Mapping[str, float]
 
+# What columns begin with that a signal has many of, one per frequency.
+DETAILS = ("band_", "sine_", "ntk")
+
+
+def is_detail(name: str) -> bool:
+    """Whether a column is one of many of its kind, rather than a score of the run."""
+    return name.startswith(DETAILS)
+
 
 def append(path: Path, row: Row) -> None:
     """Add a row; the first one sets the columns."""
@@ -32,14 +40,24 @@ def header(path: Path) -> list[str]:
 
 def read(path: Path) -> list[dict[str, float]]:
     """Complete rows; a last line that a kill cut short is left out."""
+    rows, damage = salvage(path)
+    if damage:
+        raise UserError(f"{path} is damaged: {damage}")
+    return rows
+
+
+def salvage(path: Path) -> tuple[list[dict[str, float]], str]:
+    """Complete rows up to the first damaged line, and what is wrong with that line; "" if none is."""
+    rows: list[dict[str, float]] = []
     if not path.exists():
-        return []
-    whole, _, _ = path.read_text().rpartition("\n")
+        return rows, ""
+    whole, _, _ = path.read_text(errors="replace").rpartition("\n")
     try:
-        rows = csv.DictReader(whole.splitlines())
-        return [{name: float(value) for name, value in row.items()} for row in rows]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged: {error}") from None
+        for row in csv.DictReader(whole.split("\n")):
+            rows.append({name: float(value) for name, value in row.items()})
+    except (ValueError, TypeError, csv.Error) as error:
+        return rows, f"line {len(rows) + 2}: {error}"[:200]
+    return rows, ""
 
 
 def cut_back(path: Path, step: int) -> None:

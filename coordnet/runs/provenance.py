@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
+from coordnet.reconstruction import Reconstruction
+
 PACKAGES = ("torch", "lightning", "hydra-core", "numpy", "tensorboard")
 
 
-def provenance(model: torch.nn.Module, precision: str) -> dict[str, Any]:
+def provenance(model: Reconstruction, precision: str) -> dict[str, Any]:
     """What a result depends on besides its config."""
     import coordnet
 
@@ -23,6 +25,7 @@ def provenance(model: torch.nn.Module, precision: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": precision,
         "parameters": trained,
+        "training_nyquist": model.batches.signal.domain.nyquist,
     }
 
 

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from coordnet.assemble import assemble, check_config, is_trained
 from coordnet.callbacks.evaluation import Evaluation
 from coordnet.callbacks.interruption import Interruption
+from coordnet.callbacks.kernel import Kernel
 from coordnet.callbacks.progress import ProgressBar
 from coordnet.callbacks.saving import Saving
 from coordnet.errors import Diverged, UserError
@@ -179,6 +180,8 @@ def train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     title = config["label"] or config["name"]
     interruption = Interruption()
+    points, chosen = config["ntk"]["points"], config["ntk"]["steps"]
+    kernels = [Kernel(directory, evaluation, points, chosen)] if points and is_trained(config) else []
     saving = Saving(directory, config["eval_every"], evaluation, interruption)
     trainer = L.Trainer(
         accelerator=config["trainer"]["accelerator"],
@@ -186,7 +189,7 @@ def train(
         max_steps=steps,
         max_epochs=-1,
         logger=logger,
-        callbacks=[interruption, evaluation, saving, ProgressBar(title, evaluation)],
+        callbacks=[interruption, evaluation, *kernels, saving, ProgressBar(title, evaluation)],
         plugins=[checkpoint.VerifiedCheckpointIO()],
         default_root_dir=directory,
         enable_checkpointing=False,
@@ -198,6 +201,8 @@ def train(
         metrics_file.cut_back(directory / metrics_file.NAME, -1)
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
+        for kernel in kernels:
+            kernel.measure(trainer, model)
         logger.finalize("success")
         return
     with warnings.catch_warnings():

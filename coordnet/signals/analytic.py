@@ -7,6 +7,7 @@ of frequency f has phase pi f x. Options that cannot be met raise a UserError.
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
@@ -58,7 +59,7 @@ def zone_plate(size: int = 256, holdout: int = 2, max_frequency: float | None = 
         max_frequency = Domain((size, size), holdout).nyquist
     check_frequency("max_frequency", max_frequency, size)
     rings = np.cos(math.pi * max_frequency * (x**2 + y**2) / 2)
-    return image_from_array(0.5 + 0.5 * rings, holdout)
+    return image_from_array(0.5 + 0.5 * rings, holdout, wave=lambda coords: max_frequency * coords)
 
 
 def grating(size: int = 256, holdout: int = 2, frequency: float = 16.0, angle: float = 0.0) -> Image:
@@ -72,8 +73,10 @@ def grating(size: int = 256, holdout: int = 2, frequency: float = 16.0, angle: f
     """
     x, y = grid(size)
     check_frequency("frequency", frequency, size)
-    along = x * math.cos(math.radians(angle)) + y * math.sin(math.radians(angle))
-    return image_from_array(0.5 + 0.5 * np.cos(math.pi * frequency * along), holdout)
+    bx, by = frequency * math.cos(math.radians(angle)), frequency * math.sin(math.radians(angle))
+    wave = torch.tensor([bx, by])
+    pixels = 0.5 + 0.5 * np.cos(math.pi * (bx * x + by * y))
+    return image_from_array(pixels, holdout, wave=lambda coords: wave.expand(coords.shape))
 
 
 def siemens_star(size: int = 256, holdout: int = 2, spokes: int = 32) -> Image:

@@ -10,6 +10,20 @@ from coordnet.coords import Domain, FieldFunction
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
+class Samples(NamedTuple):
+    """A prediction beside its target, on a regular grid over the whole domain or, of a large signal, a part of it.
+
+    Attributes:
+        prediction: (*reversed axes, channels), clipped where the values are.
+        target: Likewise.
+        nyquist: Of this grid, in cycles across the domain.
+    """
+
+    prediction: np.ndarray
+    target: np.ndarray
+    nyquist: float
+
+
 class Evaluation(NamedTuple):
     """What a signal says of a field.
 
@@ -17,11 +31,13 @@ class Evaluation(NamedTuple):
         metrics: Under their TensorBoard names, such as "test/psnr".
         draw: Makes the pictures by name, each uint8 (height, width, 3); not every evaluation is looked at.
         score: Higher is better; taken on validation samples where there are any, never on the test samples.
+        samples: What the error of each frequency band is taken from; None where the signal has no regular grid.
     """
 
     metrics: dict[str, float]
     draw: Callable[[], dict[str, np.ndarray]]
     score: float
+    samples: Samples | None = None
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +9,11 @@ from torch import Tensor
 
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.diagnostics.contrast import contrast, contrast_curve
 from coordnet.errors import UserError
 from coordnet.fields import Interpolation
 from coordnet.metrics import psnr, ssim
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 from coordnet.signals.image_file import read_image
 
 EVALUATED_SIDE = 2048
@@ -27,11 +28,15 @@ class Image(Signal):
     Args:
         pixels: (height, width, channels), uint8 or float in [0, 1]; kept as it is, and made float per batch.
         holdout: s; 1 trains on all pixels.
+        wave: The local wave vector (*, 2) at coordinates (*, 2), in cycles across the domain, of an image that is one
+            wave everywhere. Its contrast is then measured.
     """
 
     value_range = (0.0, 1.0)
 
-    def __init__(self, pixels: Tensor, holdout: int = 1) -> None:
+    def __init__(
+        self, pixels: Tensor, holdout: int = 1, wave: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         height, width, self.channels = pixels.shape
         if not 1 <= holdout <= min(height, width):
             raise UserError(
@@ -40,6 +45,7 @@ class Image(Signal):
         self.domain = Domain((width, height), holdout)
         self.pixels = pixels
         self.holdout = holdout
+        self.wave = wave
         self.columns = -(-width // holdout)
         self.num_observations = self.columns * -(-height // holdout)
 
@@ -77,14 +83,27 @@ class Image(Signal):
             torch.arange(columns.start, columns.stop),
             indexing="ij",
         )
-        prediction = in_chunks(field, self.domain.centres(torch.stack([x, y], dim=-1)))
+        coords = self.domain.centres(torch.stack([x, y], dim=-1))
+        prediction = in_chunks(field, coords).clamp_(0, 1)
         metrics = self.metrics(prediction, target)
         score = metrics.get("val/psnr", metrics["train/psnr"])
+        samples = Samples(prediction.numpy(), target.numpy(), self.domain.across / 2)
+        if self.wave is not None:
+            metrics["contrast"] = contrast(samples.prediction, samples.target)
 
         def draw() -> dict[str, viz.Picture]:
-            return {"target | prediction | error": viz.strip(target.numpy(), prediction.numpy())}
+            pictures = {"target | prediction | error": viz.strip(samples.target, samples.prediction)}
+            if self.wave is not None:
+                pictures["contrast"] = self.contrast_picture(self.wave(coords), samples)
+            return pictures
 
-        return Evaluation(metrics, draw, score)
+        return Evaluation(metrics, draw, score, samples)
+
+    def contrast_picture(self, wave: Tensor, samples: Samples) -> viz.Picture:
+        from coordnet.diagnostics.spectrum_figure import draw_contrast
+
+        flat = samples.prediction[..., 0].ravel(), samples.target[..., 0].ravel(), wave.flatten(0, -2).numpy()
+        return draw_contrast(contrast_curve(*flat), self.domain.nyquist)
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Metrics of a window (height, width, channels) that starts on a training pixel."""
@@ -132,7 +151,9 @@ def skimage_image(
     return Image(read_image(files[name], crop, resize), holdout)
 
 
-def image_from_array(values: NDArray[np.floating], holdout: int) -> Image:
+def image_from_array(
+    values: NDArray[np.floating], holdout: int, wave: Callable[[Tensor], Tensor] | None = None
+) -> Image:
     """An image made by a formula, (height, width) or (height, width, channels), in [0, 1]."""
     pixels = torch.from_numpy(np.atleast_3d(values).astype(np.float32))
-    return Image(pixels, holdout)
+    return Image(pixels, holdout, wave)

@@ -11,7 +11,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
 from coordnet.metrics import psnr
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 from coordnet.signals.image import image_file, skimage_image
 
 MAX_SIDE = 2048
@@ -104,7 +104,12 @@ class Multiscale(Signal):
             ]
             return {"target | prediction | error": viz.stacked(strips)}
 
-        return Evaluation(metrics, draw, score=metrics["train/psnr"])
+        finest = min(self.levels)
+        target, values = known[finest]
+        samples = Samples(
+            values.clamp(0, 1).numpy(), target.numpy(), nyquist=self.levels[finest].domain.across / 2
+        )
+        return Evaluation(metrics, draw, metrics["train/psnr"], samples)
 
 
 def check_factors(factors: Sequence[int], held_out: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
 from coordnet.signals.analytic import MAX_SEED, check_range
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 Values = NDArray[np.floating]
 Curve = Callable[[Values], Values]
@@ -93,7 +93,9 @@ class Sequence(Signal):
             between = slice(len(whole), None)
             return {"target | prediction": self.picture(fine, target[between, 0], prediction[between, 0])}
 
-        return Evaluation(metrics, draw, score)
+        at_positions = prediction[: self.num_observations].numpy()
+        samples = Samples(at_positions, self.values.numpy(), self.domain.across / 2)
+        return Evaluation(metrics, draw, score, samples)
 
     def picture(self, position: Tensor, target: Tensor, prediction: Tensor) -> viz.Picture:
         """Curves over positions (n,); a prediction that leaves the range of the target by far is cut off."""

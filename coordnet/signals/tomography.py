@@ -19,7 +19,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.metrics import nmse, psnr, ssim
 from coordnet.signals.analytic import SUBSAMPLES, check_range
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 Values = NDArray[np.floating]
 
@@ -178,7 +178,8 @@ class Tomography(Signal):
                 "sinogram target | prediction | error": self.sinogram_strip(sinogram),
             }
 
-        return Evaluation(metrics, draw, score=-error)
+        samples = Samples(values.clamp(0, 1).numpy(), self.reference.numpy(), self.domain.across / 2)
+        return Evaluation(metrics, draw, -error, samples)
 
     def predicted_sinogram(self, predict: Predict) -> Tensor:
         """(num_angles, size), in chunks of lines so that memory stays bounded."""

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.diagnostics.sines import sine_scores
 from coordnet.errors import UserError
 from coordnet.metrics import nmse
 from coordnet.signals.analytic import MAX_SEED, check_frequency, check_range
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 MAX_SAMPLES = 2**20
 
@@ -27,12 +28,13 @@ class Waveform(Signal):
     Args:
         values: (n,) float, unbounded, n at least 2 and not all of them 0.
         holdout: s, in [1, n]; 1 trains on all samples.
+        frequencies: Those that are scored one by one on the training samples, in cycles across the domain.
     """
 
     value_range = None
     channels = 1
 
-    def __init__(self, values: Tensor, holdout: int = 1) -> None:
+    def __init__(self, values: Tensor, holdout: int = 1, frequencies: Sequence[float] = ()) -> None:
         check_range("num_samples", len(values), 2, MAX_SAMPLES)
         check_range("holdout", holdout, 1, len(values), "samples")
         if not values.any():
@@ -40,6 +42,7 @@ class Waveform(Signal):
         self.domain = Domain((len(values),), holdout)
         self.values = values.float()[:, None]
         self.holdout = holdout
+        self.frequencies = list(dict.fromkeys(frequencies))
         self.num_observations = -(-len(values) // holdout)
 
     def observe(self, index: Tensor) -> dict[str, Tensor]:
@@ -56,7 +59,10 @@ class Waveform(Signal):
         score = -metrics.get("val/nmse", metrics["train/nmse"])
         lines = {"target": self.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
         name = "target | prediction"
-        return Evaluation(metrics, lambda: {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score)
+        samples = Samples(prediction.numpy(), self.values.numpy(), self.domain.across / 2)
+        return Evaluation(
+            metrics, lambda: {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score, samples
+        )
 
     def metrics(self, prediction: Tensor) -> dict[str, float]:
         """Metrics of a prediction (n, 1) at all samples."""
@@ -67,7 +73,25 @@ class Waveform(Signal):
         if s > 2:
             place = torch.arange(len(self.values)) % s
             splits["val"] = (place != 0) & (place != s // 2)
-        return {f"{name}/nmse": nmse(prediction[part], self.values[part]) for name, part in splits.items()}
+        metrics = {f"{name}/nmse": nmse(prediction[part], self.values[part]) for name, part in splits.items()}
+        return metrics | (self.sine_metrics(prediction) if self.frequencies else {})
+
+    def sine_metrics(self, prediction: Tensor) -> dict[str, float]:
+        """sine_error/k005 and sine_amplitude/k005, for 5 cycles, of each sine that the target has."""
+        p, t, x = (v[:: self.holdout, 0].numpy() for v in (prediction, self.values, self.domain.grid()))
+        errors, amplitudes = sine_scores(p, t, x, np.array(self.frequencies))
+        return {
+            f"{name}/k{padded(k)}": float(value)
+            for name, values in (("sine_error", errors), ("sine_amplitude", amplitudes))
+            for k, value in zip(self.frequencies, values, strict=True)
+            if not np.isnan(value)
+        }
+
+
+def padded(frequency: float) -> str:
+    """5 as 005 and 7.5 as 007.5, so that names sort by frequency."""
+    whole, point, fraction = f"{frequency:g}".partition(".")
+    return f"{whole:0>3}{point}{fraction}"
 
 
 def times(num_samples: int) -> NDArray[np.floating]:
@@ -116,7 +140,7 @@ def sines(
         amplitude * np.sin(2 * math.pi * (frequency * t + phase))
         for frequency, amplitude, phase in zip(frequencies, amplitudes, phases, strict=True)
     ]
-    return Waveform(torch.from_numpy(np.sum(waves, axis=0)), holdout)
+    return Waveform(torch.from_numpy(np.sum(waves, axis=0)), holdout, frequencies)
 
 
 def chirp(

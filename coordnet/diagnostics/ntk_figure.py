@@ -1,0 +1,75 @@
+"""The tangent kernels of one training as one picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from coordnet.viz import Picture
+
+# Eigenvalues below this share of the largest are rounding of float64.
+FLOOR = 1e-14
+
+Record = Mapping[str, Any]
+
+
+def draw(records: Sequence[Record], reason: str | None) -> Picture:
+    """Four panels: eigenvalues, the target's energy along the eigenvectors, the last kernel, loss against prediction.
+
+    Args:
+        records: By rising step, each as the run's ntk-*.npz holds it: "step", "eigenvalues" (n,), "energy" (n,),
+            "kernel" (n, n), "mse", and in the first "predicted_steps" and "predicted_mse" where a prediction is valid.
+        reason: Why it is not; None if it is.
+    """
+    figure = Figure(figsize=(11, 8), dpi=80)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.07, top=0.95, hspace=0.25, wspace=0.2)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 2)
+    colours = colormaps["viridis"](np.linspace(0, 0.9, len(records)))
+    for record, colour in zip(records, colours, strict=True):
+        eigenvalues = record["eigenvalues"]
+        order = 1 + np.arange(len(eigenvalues))
+        shown = eigenvalues > FLOOR * eigenvalues[0]
+        name = f"step {int(record['step'])}"
+        axes[0, 0].loglog(order[shown], eigenvalues[shown], color=colour, label=name)
+        axes[0, 1].semilogx(order, np.cumsum(record["energy"]), color=colour, label=name)
+    axes[0, 0].set(title="eigenvalues of the tangent kernel", xlabel="number", ylabel="eigenvalue")
+    axes[0, 1].set(
+        title="energy of the target in the first eigenvectors",
+        xlabel="how many",
+        ylim=(0, 1.02),
+        ylabel="share",
+    )
+    if len(records) <= 12:
+        axes[0, 1].legend(loc="upper left", fontsize=8)
+    kernel = records[-1]["kernel"]
+    top = max(np.abs(kernel).max(), np.finfo(np.float32).tiny)
+    image = axes[1, 0].imshow(
+        kernel / top, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest"
+    )
+    axes[1, 0].set(title=f"kernel at step {int(records[-1]['step'])}, over its largest value")
+    axes[1, 0].set(xlabel="point", ylabel="point")
+    figure.colorbar(image, ax=axes[1, 0])
+    draw_loss(axes[1, 1], records, reason)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None:
+    """Measured and, where it is valid, predicted mean squared error at the points."""
+    steps = [int(record["step"]) for record in records]
+    axes.plot(steps, [float(record["mse"]) for record in records], "ko", markersize=4, label="measured")
+    axes.set(title="mean squared error at the points", xlabel="step", yscale="log")
+    # From 0 on, where a plain logarithm cannot start.
+    axes.set_xscale("symlog", linthresh=1)
+    first = records[0]
+    if "predicted_mse" in first:
+        axes.plot(first["predicted_steps"], first["predicted_mse"], label="predicted by the kernel at step 0")
+        axes.legend(fontsize=8)
+    else:
+        text = f"No prediction: {reason or 'there is no kernel of step 0'}"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=9, wrap=True)

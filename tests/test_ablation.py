@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from support import SMALL, coordnet
 
-from coordnet.ablation.report import markdown, names, table
 from coordnet.ablation.sweep import create_sweep, narrow, run_names
 from coordnet.errors import UserError
 from coordnet.shipped import config_dir
@@ -58,54 +57,6 @@ def test_every_run_has_a_directory_name_that_says_what_it_is() -> None:
     assert run_names(narrow(ROWS, [["seed=0"]])) == ["0-none", "1-gauss"]
     assert run_names([["a=x", "seed=0"], ["a=y/z", "seed=0"]]) == ["0-x", "1-y-z"]
     assert run_names([["a=x"]]) == ["0"]
-
-
-def test_names_say_what_differs_within_a_label() -> None:
-    results = [
-        {"job": 0, "status": "finished", "label": "a", "seed": "0", "lr": "1", "run": "0"},
-        {"job": 1, "status": "finished", "label": "a", "seed": "1", "lr": "1", "run": "1"},
-        {"job": 2, "status": "finished", "label": "b", "seed": "0", "lr": "2", "run": "2"},
-    ]
-    assert names(results) == ["a seed=0", "a seed=1", "b"]
-
-
-def test_the_table_is_markdown_with_equal_widths() -> None:
-    results = [
-        {"job": 0, "status": "finished", "label": "a", "run": "0", "parameters": 1234, "test/psnr": 21.344},
-        {"job": 1, "status": "diverged", "label": "longer", "run": "1", "parameters": 1},
-    ]
-    lines = markdown(table(results))
-    assert len({len(line) for line in lines}) == 1
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["a", "finished", "1,234", "21.34"]
-    assert "diverged" in lines[3]
-
-
-def test_the_table_shows_known_metrics_first_and_all_others_under_their_own_names() -> None:
-    values = {
-        "train/loss": 0.5,
-        "scale_4/psnr": 30.126,
-        "other/iou": 0.123456,
-        "scale_4/ssim": 0.98765,
-        "beyond/nmse": 12.34567,
-        "between/nmse": 0.000123456,
-        "train/nmse": 0.25,
-    }
-    results = [
-        {"job": 0, "status": "finished", "label": "a", "group/choice": "swept", "run": "0"} | values,
-        {"job": 1, "status": "finished", "label": "b", "run": "1"} | {"late/psnr": 1.0},
-    ]
-    first, second = table(results)
-    assert first == {
-        "row": "a",
-        "train NMSE": "0.25",
-        "NMSE between": "0.0001235",
-        "NMSE beyond": "12.35",
-        "scale_4/psnr": "30.13",
-        "other/iou": "0.1235",
-        "scale_4/ssim": "0.988",
-        "late/psnr": "",
-    }
-    assert list(first) == list(second) and second["late/psnr"] == "1.00"
 
 
 @pytest.fixture(scope="module")

@@ -1,160 +1,207 @@
-"""A sweep as one table, one CSV file and one sheet of pictures."""
+"""The report of a sweep: results.csv for programs; report.md, report.html and pictures for people."""
 
 import csv
+import io
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import imageio.v3 as imageio
 
-from coordnet import viz
-from coordnet.ablation.sweep import read_sweep
-from coordnet.errors import UserError
-from coordnet.runs import metrics_file
-from coordnet.runs.directory import is_run, read_status, write_text
+from coordnet.ablation.figures import MOST_PICTURES, contact_sheet, curves, heat_maps
+from coordnet.ablation.frequencies import (
+    KINDS,
+    Kind,
+    first_beyond,
+    learnt_rule,
+    learnt_table,
+    training_nyquist,
+)
+from coordnet.ablation.page import Picture, Section, to_html, to_markdown
+from coordnet.ablation.results import Result, Sweep
+from coordnet.ablation.results import load as load
+from coordnet.ablation.rows import Row, fairness, main_score, make_rows, reference_row
+from coordnet.ablation.statistics import CONFIDENCE
+from coordnet.ablation.tables import (
+    Table,
+    difference_table,
+    fault,
+    fault_table,
+    heading,
+    job_table,
+    provenance_table,
+    row_table,
+    shown,
+    statuses,
+)
+from coordnet.ablation.tables import markdown as markdown
+from coordnet.runs.directory import write_text
 
-Result = dict[str, Any]
+PAGE = "report.html"
 SHEET = "contact_sheet.png"
-HEADINGS = {
-    "parameters": "parameters",
-    "train/psnr": "train PSNR",
-    "val/psnr": "val PSNR",
-    "test/psnr": "test PSNR",
-    "test/psnr_all": "PSNR on all",
-    "test/ssim": "test SSIM",
-    "fbp/psnr": "FBP PSNR",
-    "train/nmse": "train NMSE",
-    "test/nmse": "test NMSE",
-    "between/nmse": "NMSE between",
-    "beyond/nmse": "NMSE beyond",
-    "seconds": "seconds",
-}
+SVG = "image/svg+xml"
 
 
 def write_report(directory: Path) -> list[str]:
-    """Write results.csv, report.md and contact_sheet.png into a sweep's directory; returns each job's status."""
-    sweep = read_sweep(directory)
-    results = [job_result(directory, job) for job in sweep["jobs"]]
-    write_csv(directory / "results.csv", results)
-    rows = table(results)
-    sheet = write_sheet(directory, results)
-    lines = [
-        f"# {directory.resolve().parent.name}",
-        "",
-        f"    {shlex.join(sweep['command'])}",
-        "",
-        *markdown(rows),
-        "",
-    ]
-    if sheet:
-        lines += [f"![target, prediction and error of each row]({SHEET})", ""]
-    write_text(directory / "report.md", "\n".join(lines))
-    return [result["status"] for result in results]
+    """Write results.csv, report.md, report.html and their pictures into a sweep's directory.
 
-
-def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
-    """One row of results.csv: the job, its status, what was swept, and the last metrics."""
-    run = directory / job["run"]
-    swept = dict(override.split("=", 1) for override in job["overrides"])
-    result: Result = {"job": job["job"], "status": "not started", **swept, "run": job["run"]}
-    if is_run(run):
-        status = read_status(run)
-        rows = metrics_file.read(run / metrics_file.NAME)
-        result |= {"status": status["status"], "parameters": status.get("parameters")}
-        result |= rows[-1] if rows else {}
-    return result
-
-
-def write_csv(path: Path, results: Sequence[Result]) -> None:
-    columns = list(dict.fromkeys(name for result in results for name in result))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(results)
-
-
-def table(results: Sequence[Result]) -> list[dict[str, str]]:
-    """What a person reads: a name per row, the status where it is not finished, and the metrics.
-
-    Known metrics come first; others have their own names for headings, except the loss of the last batch.
+    Returns each job's status.
     """
-    known = [name for name in HEADINGS if any(name in result for result in results)]
-    metrics = dict.fromkeys(k for r in results for k, v in r.items() if "/" in k and isinstance(v, float))
-    shown = [*known, *(key for key in metrics if key not in (*known, "train/loss"))]
-    rows = []
-    for result, name in zip(results, names(results), strict=True):
-        row = {"row": name}
-        if any(r["status"] != "finished" for r in results):
-            row["status"] = result["status"]
-        rows.append(row | {HEADINGS.get(key, key): spoken(key, result.get(key)) for key in shown})
-    return rows
+    sweep = load(directory)
+    found = list(sections(directory, sweep))
+    for section in found:
+        if section.picture:
+            write_bytes(directory / section.picture.name, section.picture.data)
+    write_text(directory / "results.csv", to_csv(sweep.results))
+    write_text(directory / "report.md", to_markdown(sweep.name, sweep.command, found))
+    write_text(directory / PAGE, to_html(sweep.name, sweep.command, found))
+    return [result.status for result in sweep.results]
 
 
-def names(results: Sequence[Result]) -> list[str]:
-    """A name per job: its label if it has one, and what else differs between jobs."""
-    fixed = ("job", "status", "run", "parameters", "step", "seconds")
-    keys = [k for k in results[0] if k not in fixed and "/" not in k]
-    labelled = any(r.get("label") for r in results)
-    by_label: dict[str, set[str]] = {}
-    for key in keys:
-        groups: dict[Any, set[Any]] = {}
-        for result in results:
-            groups.setdefault(result.get("label"), set()).add(result.get(key))
-        by_label[key] = {str(label) for label, values in groups.items() if len(values) > 1}
-    found = []
-    for result in results:
-        label = str(result.get("label"))
-        parts = [f"{k}={result[k]}" for k in keys if k != "label" and label in by_label[k] and k in result]
-        found.append(" ".join(([label] if labelled else []) + parts) or f"job {result['job']}")
-    return found
+def write_bytes(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
-def spoken(key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if key == "parameters":
-        return f"{value:,}"
-    digits = {"seconds": 1, "psnr": 2, "psnr_all": 2, "ssim": 3}.get(key.rpartition("/")[2])
-    return f"{value:.4g}" if digits is None else f"{value:.{digits}f}"
+def to_csv(results: Sequence[Result]) -> str:
+    """One line per job: what became of it, what was swept, and the metrics of its last evaluation."""
+    lines = [
+        {"job": r.job, "status": r.status, **r.overrides, "run": r.run, "parameters": r.parameters}
+        | {"reason": fault(r)}
+        | dict(r.metrics)
+        for r in results
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys(name for line in lines for name in line), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
-def markdown(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    heads = list(rows[0])
-    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
-    lines = [" | ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True))]
-    lines.append("-|-".join("-" * width for width in widths))
-    for row in rows:
-        cells = [row[heads[0]].ljust(widths[0])]
-        cells += [row[head].rjust(width) for head, width in zip(heads[1:], widths[1:], strict=True)]
-        lines.append(" | ".join(cells))
-    return [f"| {line} |" if "-|-" not in line else f"|-{line}-|" for line in lines]
+def sections(directory: Path, sweep: Sweep) -> Iterator[Section]:
+    rows = make_rows(sweep)
+    if sweep.unfinished:
+        yield Section("Not finished", unfinished(sweep), table=fault_table(sweep), links=True, warning=True)
+    yield Section("Rows", f"{fairness(sweep, rows)} {replicates(sweep)}", table=row_table(sweep, rows))
+    if len(rows) > 1:
+        words = difference_rule(sweep, rows)
+        yield Section("Paired differences", words, table=difference_table(sweep, rows, shown(rows)))
+    yield from drawn(sweep, rows)
+    picture = sheet(directory, sweep, rows)
+    if picture:
+        yield Section("Pictures", picture.alt, picture)
+    yield Section("All jobs", "Metrics of the last evaluation.", table=job_table(sweep, rows), links=True)
+    provenance = provenance_table(sweep)
+    if provenance:
+        yield Section("How it was run", table=provenance)
 
 
-def write_sheet(directory: Path, results: Sequence[Result]) -> bool:
-    """One picture of all jobs' last pictures, with their names; False where there are none."""
-    pictures = {}
-    for result, name in zip(results, names(results), strict=True):
-        files = sorted((directory / result["run"] / "images").glob("target-prediction*.png"))
-        if files:
-            score = result.get("test/psnr", result.get("train/psnr"))
-            caption = name if score is None else f"{name}: {score:.2f} dB"
-            pictures[caption] = imageio.imread(files[-1])
-    if not pictures:
-        return False
-    imageio.imwrite(directory / SHEET, viz.sheet(pictures))
-    return True
+def drawn(sweep: Sweep, rows: Sequence[Row]) -> Iterator[Section]:
+    score = main_score(rows)
+    lines = None if score is None else curves(rows, score)
+    if score is not None and lines:
+        words = f"{heading(score)}: the mean of each row's finished jobs, within one standard deviation; dashed, rows that are not trained."
+        yield Section(
+            "Curves",
+            words,
+            Picture("curves.svg", f"{heading(score)} over steps and seconds", lines, lines, SVG),
+        )
+    for kind in KINDS:
+        maps = heat_maps(rows, kind)
+        if maps:
+            alt = f"error of each {kind.part} over steps, by row"
+            name = f"{kind.part}s.svg"
+            words = f"{map_rule(rows, kind)} {learnt_rule(kind)}"
+            yield Section(
+                f"{kind.part.capitalize()}s",
+                words,
+                Picture(name, alt, maps, maps, SVG),
+                learnt_table(rows, kind),
+            )
+
+
+def sheet(directory: Path, sweep: Sweep, rows: Sequence[Row]) -> Picture | None:
+    pixels = contact_sheet(directory, sweep, rows)
+    if pixels is None:
+        return None
+    which = "each job" if len(sweep.results) <= MOST_PICTURES else "the first job of each row"
+    png = imageio.imwrite("<bytes>", pixels, extension=".png")
+    jpeg = imageio.imwrite("<bytes>", pixels, extension=".jpg", quality=90, subsampling=0)
+    return Picture(SHEET, f"What {which} drew last.", png, jpeg, "image/jpeg")
+
+
+def unfinished(sweep: Sweep) -> str:
+    left_out = len(sweep.unfinished)
+    return (
+        f"{left_out} of {len(sweep.results)} jobs {'is' if left_out == 1 else 'are'} not finished "
+        f"({statuses(sweep.unfinished)}), and left out of all means, differences, curves and maps."
+    )
+
+
+def replicates(sweep: Sweep) -> str:
+    signals, seeds = (len({result.pair[i] for result in sweep.results}) for i in range(2))
+    words = (
+        f"{count(seeds, 'seed')} and {count(signals, 'signal')}; n is how many jobs of the row have finished."
+    )
+    return words if signals * seeds == 1 else f"Means ± sample standard deviations over {words}"
+
+
+def count(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def difference_rule(sweep: Sweep, rows: Sequence[Row]) -> str:
+    words = (
+        f"Against {reference_row(sweep, rows).name}, the reference, and against the row above: the mean over jobs of "
+        f"equal signal and seed, its {CONFIDENCE:.0%} interval (Student's t, two-sided), and * where that excludes "
+        "zero. There is no interval for a single pair, nor where all pairs differ by the same. The intervals are not "
+        "widened for there being many of them."
+    )
+    pairs = {result.pair for result in sweep.finished}
+    signals = {signal for signal, _ in pairs}
+    if len(signals) == 1:
+        return f"{words} They speak of other seeds on this signal, not of other signals."
+    if len(pairs) > len(signals):
+        return f"{words} Several seeds of a signal count as so many pairs, though they share it."
+    return words
+
+
+def map_rule(rows: Sequence[Row], kind: Kind) -> str:
+    marked = first_beyond(rows, kind) is not None
+    line = (
+        f"; the dashed line is at the training Nyquist frequency, {training_nyquist(rows):g}"
+        if marked
+        else ""
+    )
+    return (
+        f"log10 of the error energy of each {kind.part} over the target's energy in it, by step: black is learnt. "
+        f"Frequencies are in cycles across the domain{line}."
+    )
+
+
+def summary(directory: Path) -> list[str]:
+    """What a terminal shows: the rows, the differences of the main score, what is not finished, where to look."""
+    sweep = load(directory)
+    rows = make_rows(sweep)
+    score = main_score(rows)
+    lines = markdown(row_table(sweep, rows))
+    differences = difference_table(sweep, rows, [score]) if score else []
+    if differences:
+        lines += ["", *markdown(differences)]
+    lines += ["", fairness(sweep, rows)]
+    if sweep.unfinished:
+        lines += ["", unfinished(sweep), *(f"  {r.run}: {r.status}: {fault(r)}" for r in sweep.unfinished)]
+    return lines
+
+
+def table(sweep: Sweep) -> Table:
+    return row_table(sweep, make_rows(sweep))
 
 
 def where_to_look(directory: Path) -> list[str]:
-    sheet = [f"pictures:     {directory / SHEET}"] if (directory / SHEET).exists() else []
-    return [*sheet, f"TensorBoard:  coordnet board {shlex.quote(str(directory))}"]
-
-
-def load(directory: Path) -> list[Result]:
-    """Results of a sweep, or of a single run."""
-    if is_run(directory):
-        return [job_result(directory.parent, {"job": 0, "run": directory.name, "overrides": []})]
-    if not directory.is_dir():
-        raise UserError(f"{directory} does not exist")
-    return [job_result(directory, job) for job in read_sweep(directory)["jobs"]]
+    return [
+        f"report:       {directory / PAGE}",
+        f"TensorBoard:  coordnet board {shlex.quote(str(directory))}",
+    ]

@@ -7,13 +7,15 @@ from pathlib import Path
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="coordnet report",
-        description="Print the table of a sweep or of one run; a sweep's files are remade.",
+        description="Print the table of a sweep or of one run; a sweep's report.html and other files are remade.",
     )
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args(argv).directory
-    from coordnet.ablation.report import load, markdown, table, write_report
+    from coordnet.ablation.report import summary, where_to_look, write_report
     from coordnet.runs.directory import is_run
 
-    if directory.is_dir() and not is_run(directory):
+    if is_run(directory):
+        print("\n".join(summary(directory)))
+    else:
         write_report(directory)
-    print("\n".join(markdown(table(load(directory)))))
+        print("\n".join([*summary(directory), "", *where_to_look(directory)]))

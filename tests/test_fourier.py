@@ -1,6 +1,8 @@
 """The Fourier family beyond its contract and layout, which are in test_encodings.py, and its presets."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,6 +181,15 @@ def test_harmonic_kernel_is_its_closed_form(decay: float) -> None:
     )
     # The amplitudes j^-p are rounded to float32 before anything is done in float64.
     assert kernel == pytest.approx(expected, abs=1e-6 * 2 * 16)
+
+
+@pytest.mark.parametrize("make", [harmonic, gaussian, partial(sampled, distribution="laplace")])
+def test_features_of_unit_norm_have_length_1_and_the_same_directions(make: Callable[..., Fourier]) -> None:
+    domain = Domain((64, 64))
+    x = torch.rand(9, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    plain, unit = (make(domain, num_frequencies=6, unit_norm=unit_norm)(x) for unit_norm in (False, True))
+    torch.testing.assert_close(unit.norm(dim=-1), torch.ones(9))
+    torch.testing.assert_close(unit, plain / plain.norm(dim=-1, keepdim=True))
 
 
 @pytest.mark.parametrize(

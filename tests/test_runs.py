@@ -35,7 +35,7 @@ def test_a_run_leaves_its_files(finished: Path) -> None:
     names = {str(file.relative_to(finished)) for file in finished.rglob("*")}
     assert {"config.yaml", "metrics.csv", "checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= names
     assert read_status(finished)["status"] == "finished"
-    assert "images/target-prediction-error-0000012.png" in names
+    assert "images/target-prediction-error-spectrum-0000012.png" in names
 
 
 def test_metrics_rows_stand_at_the_evaluated_steps(finished: Path) -> None:

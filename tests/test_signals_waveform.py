@@ -107,6 +107,45 @@ def test_sines_default_to_rahaman_with_equal_amplitudes() -> None:
     assert signal.num_observations == 200
 
 
+def sine_metrics(prediction: Tensor, signal: Waveform) -> dict[str, float]:
+    metrics = evaluate(signal, prediction).metrics
+    return {name: value for name, value in metrics.items() if name.startswith("sine_")}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.5, -1.0])
+def test_a_share_of_the_sines_has_that_amplitude_and_the_squared_rest_as_error(share: float) -> None:
+    signal = sines(64, 1, (3, 20), (1.0, 0.25))
+    expected = {f"sine_error/k{k}": (1 - share) ** 2 for k in ("003", "020")}
+    expected |= {f"sine_amplitude/k{k}": abs(share) for k in ("003", "020")}
+    assert sine_metrics(share * signal.values[:, 0], signal) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_missing_sine_is_an_error_of_one_there_and_of_none_elsewhere() -> None:
+    signal = sines(64, 1, (3, 9, 20), phases=(0.1, 0.2, 0.3))
+    without = sines(64, 1, (3, 20), phases=(0.1, 0.3)).values[:, 0]
+    expected = {"sine_error/k003": 0, "sine_error/k009": 1, "sine_error/k020": 0}
+    expected |= {"sine_amplitude/k003": 1, "sine_amplitude/k009": 0, "sine_amplitude/k020": 1}
+    assert sine_metrics(without, signal) == pytest.approx(expected, abs=1e-6)
+
+
+def test_sines_are_scored_on_the_training_samples_alone() -> None:
+    signal = sines(60, 3, (2, 5))
+    prediction = torch.full((60,), 7.0)
+    prediction[::3] = signal.values[::3, 0]
+    assert sine_metrics(prediction, signal)["sine_error/k005"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_sine_without_amplitude_is_not_scored_and_one_given_twice_is_scored_once() -> None:
+    signal = sines(64, 1, (3, 7.5, 9, 3), (1, 1, 0, 1), (0, 0, 0, 0))
+    names = {"sine_error/k003", "sine_error/k007.5", "sine_amplitude/k003", "sine_amplitude/k007.5"}
+    assert set(sine_metrics(signal.values[:, 0], signal)) == names
+
+
+def test_a_diverged_prediction_is_scored_as_not_finite() -> None:
+    signal = sines()
+    assert math.isnan(evaluate(signal, signal.values[:, 0] * math.nan).score)
+
+
 def test_sines_phases_follow_the_seed() -> None:
     assert torch.equal(sines(seed=1).values, sines(seed=1).values)
     assert not torch.equal(sines(seed=1).values, sines(seed=2).values)

@@ -75,6 +75,35 @@ def test_side_by_side_joins_from_left_to_right_with_white_gaps() -> None:
     assert joined[1, :, 2].tolist() == [10] * 2 + gap + [20] * 3 + gap + [30] * 5
 
 
+@pytest.mark.parametrize(
+    "shape, times", [((32, 100), 8), ((100, 30), 2), ((200, 30), 1), ((300, 30), 1), ((10, 400), 3)]
+)
+def test_enlarged_pictures_keep_their_pixels_and_fit_if_they_did(shape: tuple[int, int], times: int) -> None:
+    picture = viz.to_pixels(values(*shape, 3))
+    large = viz.enlarged(picture, 256, 1536)
+    assert large.shape == (times * shape[0], times * shape[1], 3)
+    for y in range(times):
+        assert np.array_equal(large[y::times, times - 1 :: times], picture)
+
+
+@pytest.mark.parametrize("heights", [(40, 20), (20, 40), (20, 20), (20, 21)])
+def test_beside_keeps_both_pictures_and_centres_the_lower(heights: tuple[int, int]) -> None:
+    left, right = (viz.to_pixels(values(height, 10 + height, 3)) for height in heights)
+    joined = viz.beside(left, right)
+    assert joined.shape == (max(heights), left.shape[1] + viz.GAP + right.shape[1], 3)
+    for part, found in ((left, joined[:, : left.shape[1]]), (right, joined[:, -right.shape[1] :])):
+        top = (max(heights) - len(part)) // 2
+        assert np.array_equal(found[top : top + len(part)], part)
+        assert (np.delete(found, np.s_[top : top + len(part)], axis=0) == 255).all()
+
+
+def test_captions_stand_above_the_picture_and_differ_by_text() -> None:
+    picture = viz.to_pixels(values(20, 120, 3))
+    first, second = viz.captioned(picture, "step 10"), viz.captioned(picture, "step 20")
+    assert np.array_equal(first[viz.CAPTION :], picture) and np.array_equal(second[viz.CAPTION :], picture)
+    assert first.min() == 0 and not np.array_equal(first, second)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_strip_is_three_pictures_wide(channels: int) -> None:
     target = values(6, 10, channels)

@@ -249,19 +249,26 @@ def geometric(domain: Domain, num_frequencies: int = 16, scale: float | None = N
     return Fourier(on_each_axis(bands, domain.dim))
 
 
-def harmonic(domain: Domain, num_frequencies: int | None = None, decay: float = 1.0) -> Fourier:
+def harmonic(
+    domain: Domain, num_frequencies: int | None = None, decay: float = 1.0, unit_norm: bool = False
+) -> Fourier:
     """Frequencies j = 1, 2, ..., n on each axis with amplitudes j^-decay (Tancik et al. 2020, sec. 5).
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
         num_frequencies: n; by default 16, or as many as stay below the training Nyquist.
         decay: p; 0 weights all alike, larger ones favour low frequencies.
+        unit_norm: Divide by the root of the sum of all squared amplitudes, so that the features of any point have
+            length 1, as in the paper's 1-D experiments.
     """
     if num_frequencies is None:
         num_frequencies = min(16, max(1, math.ceil(domain.nyquist) - 1))
     at_least("num_frequencies", num_frequencies, 1)
     bands = torch.arange(1, num_frequencies + 1).float()
-    return Fourier(on_each_axis(bands, domain.dim), (bands**-decay).repeat(domain.dim))
+    amplitudes = (bands**-decay).repeat(domain.dim)
+    if unit_norm:
+        amplitudes = amplitudes / amplitudes.norm()
+    return Fourier(on_each_axis(bands, domain.dim), amplitudes)
 
 
 def gaussian(
@@ -271,6 +278,7 @@ def gaussian(
     seed: int = 0,
     trainable: bool = False,
     unit_range: bool = False,
+    unit_norm: bool = False,
 ) -> Fourier:
     """Random frequencies b ~ N(0, scale^2 I) (Tancik et al. 2020); the kernel tends to exp(-pi^2 scale^2 d^2 / 2).
 
@@ -282,8 +290,9 @@ def gaussian(
         seed: Of the draw, which is saved with the weights.
         trainable: The draw is where training starts.
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
+        unit_norm: Divide by the root of m, so that the features of any point have length 1.
     """
-    return sampled(domain, "gaussian", scale, num_frequencies, seed, trainable, unit_range)
+    return sampled(domain, "gaussian", scale, num_frequencies, seed, trainable, unit_range, unit_norm)
 
 
 # Default scales, as shares of the training Nyquist frequency. All but the log-uniform one draw with the same
@@ -304,6 +313,7 @@ def sampled(
     seed: int = 0,
     trainable: bool = False,
     unit_range: bool = False,
+    unit_norm: bool = False,
 ) -> Fourier:
     """Random frequencies, each component drawn on its own (Tancik et al. 2020, sec. 6.1 and fig. 4).
 
@@ -317,6 +327,7 @@ def sampled(
         seed: Of the draw, which is saved with the weights.
         trainable: The draw is where training starts.
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
+        unit_norm: Divide by the root of m, so that the features of any point have length 1.
     """
     if distribution not in DEFAULT_SCALES:
         raise UserError(f"encoding.distribution={distribution!r} must be one of {', '.join(DEFAULT_SCALES)}")
@@ -340,4 +351,5 @@ def sampled(
         "log_uniform": lambda: scale ** uniform() * sign(),
     }
     origin = -torch.ones(domain.dim) if unit_range else None
-    return Fourier(draws[distribution](), origin=origin, trainable=trainable)
+    amplitudes = torch.full((num_frequencies,), num_frequencies**-0.5) if unit_norm else None
+    return Fourier(draws[distribution](), amplitudes, origin=origin, trainable=trainable)

@@ -22,8 +22,8 @@ class Network(nn.Module, ABC):
         """Bring a raw output to the range [0, 1] of an image."""
 
 
-def check_shape(depth: int, width: int) -> None:
-    if depth < 1:
-        raise UserError(f"network.depth={depth} must be at least 1 hidden layer")
+def check_shape(depth: int, width: int, least: int = 1) -> None:
+    if depth < least:
+        raise UserError(f"network.depth={depth} must be at least {least} hidden layer{'s' * (least != 1)}")
     if width < 1:
         raise UserError(f"network.width={width} must be at least 1")

@@ -1,0 +1,72 @@
+import math
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coordnet.coords import Domain
+from coordnet.encodings.base import Encoding
+from coordnet.encodings.fourier import at_least
+
+REACH = 1e-4
+
+
+class Grid(Encoding):
+    """gamma(x) = sum over the 2^d nodes around x of prod_k (1 - |p_k - i_k|) v_i, with p the place of x in nodes.
+
+    Values v at the nodes of a regular grid, all trained, interpolated linearly along every axis. The nodes lie evenly
+    from the first to the last training sample of each axis; beyond them the border is repeated. Values start uniform
+    in +-1e-4 (Müller et al. 2022, sec. 4).
+
+    By default each training sample is a node. Read out linearly (network.depth=0), and trained to the end, that is
+    bilinear interpolation of the training samples.
+
+    Args:
+        domain: Gives the dimension and the training samples.
+        resolution: Nodes along the longest axis, at least 2, and as densely along the others; the training samples if
+            not given.
+        channels: Of each value.
+    """
+
+    first: Tensor
+    step: Tensor
+    last: Tensor
+    strides: Tensor
+    corners: Tensor
+
+    def __init__(self, domain: Domain, resolution: int | None = None, channels: int = 4) -> None:
+        super().__init__()
+        at_least("channels", channels, 1)
+        samples = [math.ceil(n / domain.stride) for n in domain.size]
+        self.nodes = samples
+        if resolution is not None:
+            at_least("resolution", resolution, 2)
+            density = (resolution - 1) / max(1, *(n - 1 for n in samples))
+            self.nodes = [1 + math.ceil((n - 1) * density) for n in samples]
+        last = torch.tensor(self.nodes) - 1
+        start = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
+        end = domain.centres((torch.tensor(samples) - 1) * domain.stride)
+        self.register_buffer("first", start)
+        self.register_buffer("step", (end - start).clamp(min=domain.spacing) / last.clamp(min=1))
+        self.register_buffer("last", last)
+        self.register_buffer("strides", torch.tensor([1, *self.nodes[:-1]]).cumprod(0))
+        self.register_buffer("corners", torch.tensor(list(product((0, 1), repeat=domain.dim))))
+        self.values = nn.Parameter(torch.empty(math.prod(self.nodes), channels).uniform_(-REACH, REACH))
+        self.in_dim = domain.dim
+        self.out_dim = channels
+
+    def forward(self, coords: Tensor) -> Tensor:
+        place = ((coords - self.first) / self.step).clamp(torch.zeros_like(self.first), self.last.to(coords))
+        low = place.detach().long().minimum((self.last - 1).clamp(min=0))
+        beyond = (place - low)[..., None, :]
+        weights = torch.where(self.corners > 0, beyond, 1 - beyond).prod(dim=-1)
+        around = (low[..., None, :] + self.corners).minimum(self.last)
+        values = F.embedding((around * self.strides).sum(dim=-1), self.values)
+        return (weights[..., None] * values).sum(dim=-2)
+
+    def formula(self) -> str:
+        size = " x ".join(str(n) for n in self.nodes)
+        return (
+            f"trained values of {self.out_dim} channels at {size} nodes, interpolated linearly between them"
+        )

@@ -1,0 +1,150 @@
+"""Train and test PSNR against the band that an encoding holds: the U-curve over sigma and over octaves.
+
+    python scripts/bandwidth.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=bandwidth` (minutes), with `--paper` by the published protocol (a week), or reads a finished sweep.
+Further overrides go to `coordnet train`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import imageio.v3 as imageio
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from coordnet.ablation.results import load
+from coordnet.ablation.rows import Row, make_rows
+from coordnet.build import build
+
+# Of Tancik et al. 2020, fig. 10, at 512 pixels, of which every second is trained on.
+PUBLISHED_BEST, PUBLISHED_NYQUIST = 10.0, 128.0
+SCORES = {"train/psnr": "training pixels", "test/psnr": "pixels between them (test)"}
+
+
+class Point(NamedTuple):
+    """One bandwidth.
+
+    Attributes:
+        band: sigma, or the highest of the octaves, in cycles across the image.
+        row: Its runs, one per image.
+    """
+
+    band: float
+    row: Row
+
+    def score(self, name: str) -> float:
+        return mean(self.row.values(name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    name = "bandwidth" + "_paper" * options.paper
+    sweep = load(options.sweep or train(name, overrides))
+    rows = make_rows(sweep)
+    nyquist = build(rows[0].results[0].config["signal"], "signal").domain.nyquist
+    gaussian, octaves = (points(rows, encoding) for encoding in ("gaussian", "positional"))
+    print_table(f"PSNR against sigma; the training Nyquist is {nyquist:g}", table(gaussian, nyquist))
+    print_table(f"PSNR against the top octave; the training Nyquist is {nyquist:g}", table(octaves, nyquist))
+    best = max(gaussian, key=lambda point: point.score("test/psnr")).band
+    print(
+        f"\nBest sigma {best:g}, which is {best / nyquist:.3f} of the training Nyquist; "
+        f"published {PUBLISHED_BEST:g} of {PUBLISHED_NYQUIST:g}, {PUBLISHED_BEST / PUBLISHED_NYQUIST:.3f} of it"
+    )
+    options.figures.mkdir(parents=True, exist_ok=True)
+    save(figure(gaussian, octaves, nyquist), options.figures / f"{name}.png")
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+def points(rows: Sequence[Row], encoding: str) -> list[Point]:
+    """Of the rows of an encoding, from the narrowest band to the widest."""
+    found = []
+    for row in rows:
+        options = row.results[0].config["encoding"]
+        if options["_target_"].endswith(f".{encoding}"):
+            band = options["scale"] if encoding == "gaussian" else 2.0 ** (options["num_frequencies"] - 1)
+            found.append(Point(band, row))
+    return sorted(found, key=lambda point: point.band)
+
+
+# Tables
+
+Table = list[dict[str, str]]
+
+
+def print_table(title: str, rows: Table) -> None:
+    heads = list(rows[0])
+    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    for row in rows:
+        print("| " + " | ".join(row[head] for head in heads) + " |")
+
+
+def table(curve: Sequence[Point], nyquist: float) -> Table:
+    return [
+        {
+            "cycles across": f"{point.band:g}",
+            "of Nyquist": f"{point.band / nyquist:.3f}",
+            "images": str(len(point.row.finished)),
+            "train PSNR": f"{point.score('train/psnr'):.2f}",
+            "test PSNR": f"{point.score('test/psnr'):.2f}",
+            "on all pixels": f"{point.score('test/psnr_all'):.2f}",
+        }
+        for point in curve
+    ]
+
+
+# Figure
+
+
+def figure(gaussian: Sequence[Point], octaves: Sequence[Point], nyquist: float) -> Figure:
+    drawn = Figure(figsize=(11, 4), dpi=80, layout="constrained")
+    panels = drawn.subplots(1, 2, sharey=True)
+    draw(panels[0], gaussian, nyquist)
+    panels[0].axvline(
+        PUBLISHED_BEST / PUBLISHED_NYQUIST * nyquist, color="C2", linestyle=":", label="best of the paper"
+    )
+    panels[0].set(title="Gaussian features", xlabel="sigma (cycles across the image)", ylabel="PSNR (dB)")
+    draw(panels[1], octaves, nyquist)
+    panels[1].set(title="octaves on the axes", xlabel="highest octave (cycles across the image)")
+    panels[0].legend()
+    return drawn
+
+
+def draw(ax: Axes, curve: Sequence[Point], nyquist: float) -> None:
+    bands = [point.band for point in curve]
+    for name, label in SCORES.items():
+        ax.plot(bands, [point.score(name) for point in curve], "o-", label=label)
+    ax.axvline(nyquist, color="black", linestyle="--", linewidth=1, label="training Nyquist")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(bands, [f"{band:g}" for band in bands])
+
+
+def save(figure: Figure, path: Path) -> None:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

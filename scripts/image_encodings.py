@@ -1,0 +1,157 @@
+"""Table 1 of Fourier features (Tancik et al. 2020), natural or text images, beside the published numbers.
+
+    python scripts/image_encodings.py [--text] [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=image_encodings` or `text_encodings` (minutes), with `--paper` by the published protocol in full (a day
+or two), or reads a finished sweep. Prints means over the images, paired differences between rows with 95 % intervals,
+and writes a sheet of details. Further overrides go to `coordnet train`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import imageio.v3 as imageio
+
+from coordnet import viz
+from coordnet.ablation.results import Result, load
+from coordnet.ablation.rows import Row, make_rows
+from coordnet.ablation.statistics import mean_and_std
+from coordnet.build import build
+
+SCORE = "test/psnr"
+# Mean and standard deviation over 16 images, which are not those here; the latter are the ones it was tuned on.
+PUBLISHED = {
+    "natural": {
+        "none": (19.32, 2.48),
+        "basic": (21.71, 2.71),
+        "positional": (24.95, 3.72),
+        "gaussian": (25.57, 4.19),
+    },
+    "text": {
+        "none": (18.40, 2.23),
+        "basic": (20.48, 1.96),
+        "positional": (27.57, 3.07),
+        "gaussian": (30.47, 2.11),
+    },
+}
+PAIRS = (
+    ("basic", "none"),
+    ("positional", "basic"),
+    ("gaussian", "positional"),
+    ("positional", "octaves"),
+    ("gaussian", "bicubic"),
+    ("grid", "bilinear"),
+)
+SHOWN = 3
+DETAIL = 96
+ZOOM = 2
+
+Rows = Mapping[str, Row]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--text", action="store_true")
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    kind = "text" if options.text else "natural"
+    name = ("text" if options.text else "image") + "_encodings" + "_paper" * options.paper
+    directory = options.sweep or train(name, overrides)
+    rows = {row.name: row for row in make_rows(load(directory))}
+    print_table(f"Test PSNR, {kind} images: mean ± std", scores(rows, PUBLISHED[kind]))
+    print_table("Paired differences of test PSNR with 95 % intervals", differences(rows, PUBLISHED[kind]))
+    options.figures.mkdir(parents=True, exist_ok=True)
+    path = options.figures / f"{name}.jpg"
+    imageio.imwrite(path, sheet(directory, rows), quality=85)
+    print(path)
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+# Tables
+
+Table = list[dict[str, str]]
+Published = Mapping[str, tuple[float, float]]
+
+
+def print_table(title: str, rows: Table) -> None:
+    heads = list(rows[0])
+    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    for row in rows:
+        print("| " + " | ".join(row[head] for head in heads) + " |")
+
+
+def scores(rows: Rows, published: Published) -> Table:
+    table = []
+    for name, row in rows.items():
+        here = mean_and_std(row.values(SCORE))
+        line = {"row": name, "images": str(here.n), "parameters": f"{row.results[0].parameters or 0:,}"}
+        line["train"] = f"{mean_and_std(row.values('train/psnr')).mean:.2f}"
+        line["test"] = f"{here.mean:.2f} ± {here.std:.2f}"
+        mean, std = published.get(name, (None, None))
+        line["published"] = "-" if mean is None else f"{mean:.2f} ± {std:.2f}"
+        line["deviation"] = "-" if mean is None else f"{here.mean - mean:+.2f}"
+        line["test SSIM"] = f"{mean_and_std(row.values('test/ssim')).mean:.3f}"
+        line["seconds"] = f"{mean_and_std(row.values('seconds')).mean:.1f}"
+        table.append(line)
+    return table
+
+
+def differences(rows: Rows, published: Published) -> Table:
+    table = []
+    for better, worse in PAIRS:
+        if better not in rows or worse not in rows:
+            continue
+        found = rows[better].minus(rows[worse], SCORE)
+        line = {"difference": f"{better} - {worse}", "images": str(found.pairs)}
+        line["here"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+        line["excludes 0"] = "yes" if found.excludes_zero else "no"
+        known = better in published and worse in published
+        line["published"] = f"{published[better][0] - published[worse][0]:+.2f}" if known else "-"
+        table.append(line)
+    return table
+
+
+# Figure
+
+
+def sheet(directory: Path, rows: Rows) -> viz.Picture:
+    """The middle of some images: the target, and what each row makes of it."""
+    pictures: dict[str, viz.Picture] = {}
+    for number in range(min(SHOWN, *(len(row.finished) for row in rows.values()))):
+        for name, row in rows.items():
+            result = row.finished[number]
+            index = result.config["signal"]["index"]
+            target, prediction = details(directory, result)
+            pictures.setdefault(f"{index:02} target", target)
+            pictures[f"{index:02} {name} {result.metrics[SCORE]:.1f}"] = prediction
+    return viz.sheet(pictures, columns=len(rows) + 1)
+
+
+def details(directory: Path, result: Result) -> tuple[viz.Picture, viz.Picture]:
+    """Target and prediction, from the last picture that a run drew: target | prediction | ..., centred in height."""
+    strip = imageio.imread(max((directory / result.run / "images").glob("target-prediction*.png")))
+    side = build(result.config["signal"], "signal").domain.size[0]
+    top, left = (len(strip) - DETAIL) // 2, (side - DETAIL) // 2
+    target, prediction = (
+        strip[top : top + DETAIL, start : start + DETAIL].repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+        for start in (left, left + side + viz.GAP)
+    )
+    return target, prediction
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Axis-aligned against isotropic features, grating by grating: a figure and the tables of docs/spectral-bias.md.
+
+    python scripts/rotation.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=rotation` (minutes), with `--paper` `rotation_paper` (Tancik et al. 2020, fig. 11, full size: hours),
+in two processes of one thread each, or reads a finished sweep. Further overrides go to `coordnet train`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from coordnet.ablation.results import load
+from coordnet.ablation.statistics import Difference, paired_difference
+from coordnet.ablation.tables import Table, markdown
+
+# Fig. 11 has no numbers in print: a curve each for dense ("positional encoding" there) and gaussian.
+PUBLISHED = {"dense": "worse off the axes", "gaussian": "flat"}
+ISOTROPIC = "gaussian"
+
+# (angle in degrees, cycles across the image) to PSNR.
+Scores = dict[tuple[float, float], float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    name = "rotation" + "_paper" * options.paper
+    directory = options.sweep or train(name, overrides)
+    test, fit = (read(directory, metric) for metric in ("test/psnr", "train/psnr"))
+    options.figures.mkdir(parents=True, exist_ok=True)
+    save(curves(test), options.figures / f"{name}.png")
+    print_table("PSNR (dB) on the axes and between them, mean over gratings", on_and_off(test, fit))
+    print_table(f"Test PSNR of {ISOTROPIC} above the others, by the angle to the nearest axis", lead(test))
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+def read(directory: Path, metric: str) -> dict[str, Scores]:
+    scores: dict[str, Scores] = {}
+    for result in load(directory).finished:
+        signal = result.config["signal"]
+        of_row = scores.setdefault(str(result.label), {})
+        of_row[float(signal["angle"]), float(signal["frequency"])] = result.metrics[metric]
+    return scores
+
+
+def to_axis(angle: float) -> float:
+    """Degrees to the nearest axis, in [0, 45]."""
+    return min(angle % 90, 90 - angle % 90)
+
+
+# Figure
+
+
+def curves(scores: dict[str, Scores]) -> Figure:
+    """PSNR over the angle: a panel per row, a line per frequency, and their mean, which is what fig. 11 shows."""
+    figure = Figure(figsize=(4 * len(scores) + 1, 3.8), dpi=80, layout="constrained")
+    panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+    for ax, (label, of_row) in zip(panels, scores.items(), strict=True):
+        angles, frequencies = (sorted(set(values)) for values in zip(*of_row, strict=True))
+        for i, frequency in enumerate(frequencies):
+            line = [of_row[angle, frequency] for angle in angles]
+            ax.plot(angles, line, ".-", color=f"C{i}", linewidth=1, label=f"f = {frequency:g}")
+        average = [np.mean([of_row[angle, frequency] for frequency in frequencies]) for angle in angles]
+        ax.plot(angles, average, "k-", linewidth=2, label="mean")
+        for axis in (0, 90, 180):
+            ax.axvline(axis, color="0.8", zorder=0)
+        ax.set(title=label, xlabel="angle of the wave vector (degrees)", xticks=range(0, 181, 45))
+        ax.grid(axis="y", color="0.9")
+    panels[0].set_ylabel("test PSNR (dB)")
+    panels[-1].legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    print(path)
+
+
+# Tables
+
+
+def print_table(title: str, table: Table) -> None:
+    print("\n".join(["", title, "", *markdown(table)]))
+
+
+def on_and_off(test: dict[str, Scores], fit: dict[str, Scores]) -> Table:
+    """Gratings at 0 and 90 degrees, and those of the same frequency at 45 and 135."""
+    table = []
+    for label in test:
+        line = {"row": label}
+        for part, scores in (("train", fit[label]), ("test", test[label])):
+            on = {key: score for key, score in scores.items() if to_axis(key[0]) == 0}
+            off = {key: scores[key[0] + 45, key[1]] for key in on}
+            line[f"{part}: on the axes"] = f"{np.mean(list(on.values())):.2f}"
+            line[f"{part}: at 45°"] = f"{np.mean(list(off.values())):.2f}"
+            line[f"{part}: difference"] = spoken(paired_difference(off, on))
+        table.append(line | {"fig. 11": PUBLISHED.get(label, "-")})
+    return table
+
+
+def lead(test: dict[str, Scores]) -> Table:
+    """Over gratings: the difference at the same angle and frequency."""
+    distances = sorted({to_axis(angle) for angle, _ in test[ISOTROPIC]})
+    table = []
+    for label in test:
+        if label == ISOTROPIC:
+            continue
+        line = {"above": label}
+        for distance in distances:
+            here = {key: score for key, score in test[ISOTROPIC].items() if to_axis(key[0]) == distance}
+            found = paired_difference(here, test[label])
+            line[f"{distance:g}° (n = {found.pairs})"] = spoken(found)
+        table.append(line)
+    return table
+
+
+def spoken(found: Difference) -> str:
+    """The mean and its 95 % interval."""
+    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Which frequency is learnt when, without an encoding and with one: the figure and tables of docs/spectral-bias.md.
+
+    python scripts/spectral_bias_1d.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=spectral_bias_1d`, with `--paper` `spectral_bias_1d_paper` (Rahaman et al. 2019 in full: days), in two
+processes of one thread each, or reads a finished sweep. Further overrides go to `coordnet train`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import imageio.v3 as imageio
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from coordnet.ablation.results import Metrics, Result, load
+from coordnet.ablation.tables import Table, markdown
+from coordnet.diagnostics.bands import LEARNT, steps_until_learnt
+
+ERROR, AMPLITUDE = "sine_error/k", "sine_amplitude/k"
+EQUAL, INCREASING = "equal amplitudes", "increasing amplitudes"
+# Read off Rahaman et al. 2019, fig. 1, by colour: thousands of steps, means of 20 runs with k = 5, 10, ..., 50.
+PUBLISHED = {
+    EQUAL: {5: 1000, 10: 7000, 15: 14000, 20: 33000, 25: 38000, 30: 55000},
+    INCREASING: {20: 20000, 25: 30000},
+}
+Learnt = dict[float, float | None]
+
+
+class Run(NamedTuple):
+    """One finished job."""
+
+    history: Sequence[Metrics]
+
+    @property
+    def frequencies(self) -> list[float]:
+        return [float(name.removeprefix(ERROR)) for name in self.history[0] if name.startswith(ERROR)]
+
+    @property
+    def steps(self) -> list[float]:
+        return [row["step"] for row in self.history]
+
+    def column(self, prefix: str) -> NDArray[np.floating]:
+        """(evaluations, frequencies)"""
+        names = [name for name in self.history[0] if name.startswith(prefix)]
+        return np.array([[row[name] for name in names] for row in self.history])
+
+    def learnt(self) -> Learnt:
+        """The step from which on the error of each frequency stays below LEARNT; None where it is not at the end."""
+        errors = self.column(ERROR).T
+        pairs = zip(self.frequencies, errors, strict=True)
+        return {k: steps_until_learnt(self.steps, error) for k, error in pairs}
+
+
+Groups = dict[tuple[str, str], list[Run]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    name = "spectral_bias_1d" + "_paper" * options.paper
+    groups = grouped(load(options.sweep or train(name, overrides)).finished)
+    options.figures.mkdir(parents=True, exist_ok=True)
+    save(heat_maps(groups), options.figures / f"{name}.png")
+    print_table(
+        f"Steps from which on the error of a sine stays below {LEARNT} of its energy: mean (lowest to highest run)",
+        steps(groups),
+    )
+    print_table("Without an encoding, beside the published steps (read off by colour)", compared(groups))
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+def grouped(results: Sequence[Result]) -> Groups:
+    groups: Groups = {}
+    for result in results:
+        amplitudes = result.config["signal"]["amplitudes"]
+        case = EQUAL if amplitudes is None or len(set(amplitudes)) == 1 else INCREASING
+        groups.setdefault((str(result.label), case), []).append(Run(result.history))
+    return groups
+
+
+# Figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    print(path)
+
+
+def heat_maps(groups: Groups) -> Figure:
+    """The share of each sine's amplitude that is learnt, over steps, mean over seeds: a panel per row and case."""
+    labels, cases = (list(dict.fromkeys(names)) for names in zip(*groups, strict=True))
+    figure = Figure(figsize=(3 * len(labels) + 1, 3.4 * len(cases)), dpi=80, layout="constrained")
+    panels = figure.subplots(len(cases), len(labels), sharey=True, squeeze=False)
+    last = max(run.steps[-1] for runs in groups.values() for run in runs)
+    for (label, case), runs in groups.items():
+        ax = panels[cases.index(case), labels.index(label)]
+        steps = runs[0].steps
+        values = np.mean([run.column(AMPLITUDE) for run in runs], axis=0)
+        k = np.arange(values.shape[1] + 1) - 0.5
+        # An evaluation is shown until the next one.
+        edges = np.append(steps, steps[-1] * 1.01)
+        image = ax.pcolormesh(k, edges, values, vmin=0, vmax=1, cmap="viridis")
+        ax.set(
+            title=f"{label}, {case}", yscale="log", ylim=(10, last), xlabel="frequency k", facecolor="0.85"
+        )
+        ax.set_xticks(range(values.shape[1]), [f"{k:g}" for k in runs[0].frequencies])
+    for ax in panels[:, 0]:
+        ax.set_ylabel("step")
+    figure.colorbar(image, ax=panels, label="amplitude learnt, as a share of the target's")
+    return figure
+
+
+# Tables
+
+
+def print_table(title: str, table: Table) -> None:
+    print("\n".join(["", title, "", *markdown(table)]))
+
+
+def steps(groups: Groups) -> Table:
+    rows = []
+    for (label, case), runs in groups.items():
+        learnt = [run.learnt() for run in runs]
+        row = {"row": label, "case": case, "runs": str(len(runs)), "trained for": f"{runs[0].steps[-1]:,.0f}"}
+        row |= {f"k = {k:g}": spoken([each[k] for each in learnt], runs[0].steps[-1]) for k in learnt[0]}
+        row["order"] = f"{mean(map(order, learnt)):+.2f}"
+        row["last / first"] = ratio(learnt)
+        rows.append(row)
+    return rows
+
+
+def spoken(steps: list[float | None], trained_for: float) -> str:
+    """The mean and the range; "> T" for a run that never gets there, and for a mean with such a run in it."""
+    reached = [step for step in steps if step is not None]
+    low, high = (f"{f(reached):,.0f}" if reached else "" for f in (min, max))
+    never = f"> {trained_for:,.0f}"
+    if not reached:
+        return never
+    if len(reached) < len(steps):
+        return f"{never} in {len(steps) - len(reached)} of {len(steps)} (from {low})"
+    return f"{mean(reached):,.0f}" + (f" ({low} to {high})" if low != high else "")
+
+
+def order(learnt: Learnt) -> float:
+    """Over all pairs of frequencies that are not learnt at once: +1 if the lower is learnt first, else -1; their mean.
+
+    Pairs that are learnt at the same evaluation count 0 (Kendall's tau-a between frequency and step).
+    """
+    when = [np.inf if step is None else step for step in learnt.values()]
+    return mean(float(np.sign(b - a)) if a != b else 0.0 for a, b in combinations(when, 2))
+
+
+def ratio(learnt: list[Learnt]) -> str:
+    """Steps until all are learnt, over steps until the first is; mean over the runs."""
+    times = [list(each.values()) for each in learnt]
+    ratios = [max(t for t in each if t) / min(t for t in each if t) for each in times if any(each)]
+    if not ratios:
+        return "-"
+    return ("> " if any(None in each for each in times) else "") + f"{mean(ratios):.1f}"
+
+
+def compared(groups: Groups) -> Table:
+    rows = []
+    for case, published in PUBLISHED.items():
+        runs = groups.get(("none", case), [])
+        for k, step in published.items():
+            reached = [run.learnt().get(k) for run in runs if k in run.frequencies]
+            if not reached:
+                continue
+            known = [r for r in reached if r is not None]
+            deviation = f"{(mean(known) / step - 1):+.0%}" if len(known) == len(reached) else "-"
+            here = spoken(reached, runs[0].steps[-1])
+            rows.append(
+                {"case": case, "k": f"{k}", "published": f"{step:,}", "here": here, "deviation": deviation}
+            )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -50,7 +50,7 @@ def test_an_unknown_label_is_named() -> None:
 def test_a_sweep_never_moves_into_a_used_directory(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(UserError, match="is not empty"):
-        create_sweep(tmp_path, [["seed=0"]])
+        create_sweep(tmp_path, [["seed=0"]], [{"label": None}])
 
 
 def test_every_run_has_a_directory_name_that_says_what_it_is() -> None:

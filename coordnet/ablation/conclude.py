@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from coordnet.ablation.report import load, markdown, table, where_to_look, write_report
+from coordnet.ablation.report import summary, where_to_look, write_report
 
 
 def conclude(directory: Path) -> bool:
     """Write a sweep's report and print its table; returns whether all jobs have finished."""
     statuses = write_report(directory)
-    print("\n".join(["", *markdown(table(load(directory))), "", *where_to_look(directory)]))
+    print("\n".join(["", *summary(directory), "", *where_to_look(directory)]))
     if all(status == "finished" for status in statuses):
         return True
     print(f"coordnet: {directory}: not all jobs finished; see report.md there", file=sys.stderr)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from coordnet.ablation.sweep import TOLERANCE
 from coordnet.assemble import assemble, is_trained
 from coordnet.errors import UserError
 
-TOLERANCE = 0.02
 MAX_WIDTH = 8192
 
 Config = Mapping[str, Any]

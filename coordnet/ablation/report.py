@@ -19,23 +19,21 @@ from coordnet.ablation.frequencies import (
     training_nyquist,
 )
 from coordnet.ablation.page import Picture, Section, to_html, to_markdown
-from coordnet.ablation.results import Result, Sweep
-from coordnet.ablation.results import load as load
+from coordnet.ablation.results import Result, Sweep, load
 from coordnet.ablation.rows import Row, fairness, main_score, make_rows, reference_row
 from coordnet.ablation.statistics import CONFIDENCE
 from coordnet.ablation.tables import (
-    Table,
     difference_table,
     fault,
     fault_table,
     heading,
     job_table,
+    markdown,
     provenance_table,
     row_table,
     shown,
     statuses,
 )
-from coordnet.ablation.tables import markdown as markdown
 from coordnet.runs.directory import write_text
 
 PAGE = "report.html"
@@ -88,7 +86,7 @@ def sections(directory: Path, sweep: Sweep) -> Iterator[Section]:
     if len(rows) > 1:
         words = difference_rule(sweep, rows)
         yield Section("Paired differences", words, table=difference_table(sweep, rows, shown(rows)))
-    yield from drawn(sweep, rows)
+    yield from drawn(rows)
     picture = sheet(directory, sweep, rows)
     if picture:
         yield Section("Pictures", picture.alt, picture)
@@ -98,16 +96,16 @@ def sections(directory: Path, sweep: Sweep) -> Iterator[Section]:
         yield Section("How it was run", table=provenance)
 
 
-def drawn(sweep: Sweep, rows: Sequence[Row]) -> Iterator[Section]:
+def drawn(rows: Sequence[Row]) -> Iterator[Section]:
     score = main_score(rows)
     lines = None if score is None else curves(rows, score)
     if score is not None and lines:
-        words = f"{heading(score)}: the mean of each row's finished jobs, within one standard deviation; dashed, rows that are not trained."
-        yield Section(
-            "Curves",
-            words,
-            Picture("curves.svg", f"{heading(score)} over steps and seconds", lines, lines, SVG),
+        words = (
+            f"{heading(score)}: the mean of each row's finished jobs, within one standard deviation. Dashed: rows that "
+            "are not trained."
         )
+        alt = f"{heading(score)} over steps and over seconds"
+        yield Section("Curves", words, Picture("curves.svg", alt, lines, lines, SVG))
     for kind in KINDS:
         maps = heat_maps(rows, kind)
         if maps:
@@ -194,10 +192,6 @@ def summary(directory: Path) -> list[str]:
     if sweep.unfinished:
         lines += ["", unfinished(sweep), *(f"  {r.run}: {r.status}: {fault(r)}" for r in sweep.unfinished)]
     return lines
-
-
-def table(sweep: Sweep) -> Table:
-    return row_table(sweep, make_rows(sweep))
 
 
 def where_to_look(directory: Path) -> list[str]:

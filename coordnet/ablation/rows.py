@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from coordnet.ablation.results import Metrics, Result, Sweep
 from coordnet.ablation.statistics import Difference, at_seconds, paired_difference
-
-TOLERANCE = 0.02
+from coordnet.ablation.sweep import TOLERANCE
 
 
 @dataclass(frozen=True)

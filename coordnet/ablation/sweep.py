@@ -17,6 +17,8 @@ FORMAT = 2
 # Keys of the config that a sweep reads and its runs do not.
 SETTINGS = ("jobs", "job_timeout", "fairness")
 RULES = ("steps", "parameters", "seconds")
+# How far parameters that are equal may be apart.
+TOLERANCE = 0.02
 
 Job = list[str]
 

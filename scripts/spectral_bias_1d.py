@@ -54,11 +54,15 @@ class Run(NamedTuple):
         names = [name for name in self.history[0] if name.startswith(prefix)]
         return np.array([[row[name] for name in names] for row in self.history])
 
-    def learnt(self) -> Learnt:
-        """The step from which on the error of each frequency stays below LEARNT; None where it is not at the end."""
-        errors = self.column(ERROR).T
-        pairs = zip(self.frequencies, errors, strict=True)
-        return {k: steps_until_learnt(self.steps, error) for k, error in pairs}
+    def learnt(self, for_good: bool = False) -> Learnt:
+        """The first step at which the error of each frequency is below LEARNT, or stays below; None for never."""
+        steps = self.steps
+        found: Learnt = {}
+        for k, errors in zip(self.frequencies, self.column(ERROR).T, strict=True):
+            below = np.flatnonzero(errors < LEARNT)
+            first = steps[below[0]] if len(below) else None
+            found[k] = steps_until_learnt(steps, errors) if for_good else first
+        return found
 
 
 Groups = dict[tuple[str, str], list[Run]]
@@ -76,10 +80,9 @@ def main() -> None:
     groups = grouped(load(options.sweep or train(name, overrides)).finished)
     options.figures.mkdir(parents=True, exist_ok=True)
     save(heat_maps(groups), options.figures / f"{name}.png")
-    print_table(
-        f"Steps from which on the error of a sine stays below {LEARNT} of its energy: mean (lowest to highest run)",
-        steps(groups),
-    )
+    rule = f"the error of a sine is below {LEARNT} of its energy: mean (lowest to highest run)"
+    print_table(f"Steps until {rule}", steps(groups))
+    print_table(f"Steps until, from then on, {rule}", steps(groups, for_good=True))
     print_table("Without an encoding, beside the published steps (read off by colour)", compared(groups))
 
 
@@ -124,11 +127,15 @@ def heat_maps(groups: Groups) -> Figure:
         edges = np.append(steps, steps[-1] * 1.01)
         image = ax.pcolormesh(k, edges, values, vmin=0, vmax=1, cmap="viridis")
         ax.set(
-            title=f"{label}, {case}", yscale="log", ylim=(10, last), xlabel="frequency k", facecolor="0.85"
+            title=label if case == cases[0] else "",
+            yscale="log",
+            ylim=(10, last),
+            xlabel="frequency k",
+            facecolor="0.85",
         )
         ax.set_xticks(range(values.shape[1]), [f"{k:g}" for k in runs[0].frequencies])
-    for ax in panels[:, 0]:
-        ax.set_ylabel("step")
+    for ax, case in zip(panels[:, 0], cases, strict=True):
+        ax.set_ylabel(f"{case}\n\nstep")
     figure.colorbar(image, ax=panels, label="amplitude learnt, as a share of the target's")
     return figure
 
@@ -140,10 +147,10 @@ def print_table(title: str, table: Table) -> None:
     print("\n".join(["", title, "", *markdown(table)]))
 
 
-def steps(groups: Groups) -> Table:
+def steps(groups: Groups, for_good: bool = False) -> Table:
     rows = []
     for (label, case), runs in groups.items():
-        learnt = [run.learnt() for run in runs]
+        learnt = [run.learnt(for_good) for run in runs]
         row = {"row": label, "case": case, "runs": str(len(runs)), "trained for": f"{runs[0].steps[-1]:,.0f}"}
         row |= {f"k = {k:g}": spoken([each[k] for each in learnt], runs[0].steps[-1]) for k in learnt[0]}
         row["order"] = f"{mean(map(order, learnt)):+.2f}"

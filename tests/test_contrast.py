@@ -46,7 +46,7 @@ def test_what_the_target_does_not_have_does_not_count() -> None:
 
 def test_a_constant_target_has_no_contrast_to_recover() -> None:
     assert math.isnan(contrast(np.arange(4.0), np.full(4, 0.1)))
-    assert math.isnan(grating(16, frequency=0).evaluate(lambda c: c[:, :1], dict).metrics["contrast"])
+    assert math.isnan(grating(16, frequency=0).evaluate(lambda c: c[:, :1], dict).metrics["wave/contrast"])
 
 
 @pytest.mark.parametrize("wave", [(16, 0), (0, 16), (12, 16), (-12, 16), (5, 12)])
@@ -60,7 +60,7 @@ def test_a_grating_keeps_what_a_gaussian_blur_leaves_of_it(wave: tuple[int, int]
     blur = np.exp(-2 * math.pi**2 * sigma**2 * (nu[:, None] ** 2 + nu**2))
     blurred = np.fft.ifft2(np.fft.fft2(image.pixels[..., 0].numpy()) * blur).real
     expected = math.exp(-2 * math.pi**2 * sigma**2 * (frequency / size) ** 2)
-    assert evaluate(image, blurred).metrics["contrast"] == pytest.approx(expected, abs=1e-5)
+    assert evaluate(image, blurred).metrics["wave/contrast"] == pytest.approx(expected, abs=1e-5)
     found = curve(image, blurred)
     assert found.frequency == pytest.approx([frequency], rel=1e-6)
     assert found.contrast == pytest.approx([expected], abs=1e-5)
@@ -115,7 +115,7 @@ def test_only_images_of_one_wave_have_contrast() -> None:
     plain = Image(torch.rand(16, 16, 1)).evaluate(lambda c: c[:, :1], dict)
     assert "contrast" not in plain.metrics and "contrast" not in plain.pictures
     waves = zone_plate(32).evaluate(lambda c: c[:, :1], dict)
-    assert "contrast" in waves.metrics and waves.pictures["contrast"].dtype == np.uint8
+    assert "wave/contrast" in waves.metrics and waves.pictures["contrast"].dtype == np.uint8
 
 
 def test_pictures_differ_by_contrast() -> None:

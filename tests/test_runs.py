@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,9 +57,12 @@ def test_tensorboard_shows_the_numbers_of_the_metrics_file(finished: Path, event
 
 
 def test_tensorboard_has_every_picture_that_is_a_file(finished: Path, events: EventAccumulator) -> None:
-    steps = [event.step for event in events.Images("target | prediction | error")]
-    files = sorted(int(file.stem.split("-")[-1]) for file in (finished / "images").glob("*.png"))
-    assert steps == files == [0, 10, 12]
+    shown = []
+    for tag in events.Tags()["images"]:
+        slug = re.sub(r"\W+", "-", tag)
+        shown += [f"{slug}-{event.step:07d}.png" for event in events.Images(tag)]
+    assert sorted(shown) == sorted(file.name for file in (finished / "images").iterdir())
+    assert [int(name[-11:-4]) for name in sorted(shown) if name.startswith("target")] == [0, 10, 12]
 
 
 def test_tensorboard_has_config_provenance_and_hyperparameters(events: EventAccumulator) -> None:

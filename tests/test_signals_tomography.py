@@ -157,7 +157,7 @@ def test_the_phantom_itself_scores_near_perfect() -> None:
         calls.append(len(batch["lines"]))
         return Integrate(1000)(phantom, batch)
 
-    metrics, draw, score = signal.evaluate(phantom, predict)
+    metrics, draw, score, _ = signal.evaluate(phantom, predict)
     assert metrics["test/psnr"] > 23
     assert metrics["train/nmse"] < 1e-4
     assert score == -metrics["train/nmse"]

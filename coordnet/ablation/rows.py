@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from coordnet.ablation.results import Metrics, Result, Sweep
 from coordnet.ablation.statistics import Difference, at_seconds, paired_difference
 from coordnet.ablation.sweep import TOLERANCE
+from coordnet.runs import metrics_file
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,7 @@ def scores(rows: Sequence[Row]) -> list[str]:
 
 
 def is_score(key: str) -> bool:
-    group, slash, _ = key.partition("/")
-    return bool(slash) and key != "train/loss" and not group.startswith(("band_", "sine_", "ntk"))
+    return "/" in key and key != "train/loss" and not metrics_file.is_detail(key)
 
 
 def main_score(rows: Sequence[Row]) -> str | None:

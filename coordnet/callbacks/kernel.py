@@ -19,6 +19,7 @@ from coordnet.reconstruction import Reconstruction
 
 MOST_PREDICTED = 4096
 PREDICTED_AT = 200
+LEADING = 128
 
 
 class Kernel(L.Callback):
@@ -28,8 +29,9 @@ class Kernel(L.Callback):
     stops, and before the Saving, so that a checkpoint never lacks what belongs to its step.
 
     Each step leaves ntk-STEP.npz in the run's directory, all plain arrays: step, coords (n, d), target, values and
-    residual (n, C), kernel (n, n) float32, eigenvalues (n,), the target's energy along the eigenvectors (n,), mse; and
-    at step 0 predicted_steps and predicted_mse, where gradient descent with that kernel is what is trained.
+    residual (n, C), kernel (n, n) float32, eigenvalues (n,), the first 128 eigenvectors (n, 128) float32, the target's
+    energy along all of them (n,), mse; and at step 0 predicted_steps and predicted_mse, where gradient descent with
+    that kernel is what is trained.
 
     Args:
         directory: The run's.
@@ -76,6 +78,7 @@ class Kernel(L.Callback):
             "residual": residual.numpy(),
             "kernel": kernel.float().numpy(),
             "eigenvalues": found.eigenvalues.numpy(),
+            "eigenvectors": found.eigenvectors[:, :LEADING].float().numpy(),
             "energy": ntk.energy(found.eigenvectors, target).numpy(),
             "mse": residual.double().square().mean().numpy(),
         }

@@ -194,7 +194,11 @@ def history(rows: Sequence[Mapping[str, float]]) -> tuple[Values, Values, Values
     bands = [match for match in found if match]
     edges = [float(match[1]) for match in bands] + [float(match[2]) for match in bands[-1:]]
     errors = [[row[match[0]] for row in rows] for match in bands]
-    return np.array([row["step"] for row in rows]), np.array(edges), np.array(errors).reshape(len(bands), len(rows))
+    return (
+        np.array([row["step"] for row in rows]),
+        np.array(edges),
+        np.array(errors).reshape(len(bands), len(rows)),
+    )
 
 
 def steps_until_learnt(steps: ArrayLike, errors: ArrayLike, threshold: float = LEARNT) -> float | None:

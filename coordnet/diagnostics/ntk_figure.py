@@ -48,9 +48,7 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
         axes[0, 1].legend(loc="upper left", fontsize=8)
     kernel = records[-1]["kernel"]
     top = max(np.abs(kernel).max(), np.finfo(np.float32).tiny)
-    image = axes[1, 0].imshow(
-        kernel / top, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest"
-    )
+    image = axes[1, 0].imshow(kernel / top, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
     axes[1, 0].set(title=f"kernel at step {int(records[-1]['step'])}, over its largest value")
     axes[1, 0].set(xlabel="point", ylabel="point")
     figure.colorbar(image, ax=axes[1, 0])

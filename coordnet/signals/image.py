@@ -89,7 +89,7 @@ class Image(Signal):
         score = metrics.get("val/psnr", metrics["train/psnr"])
         samples = Samples(prediction.numpy(), target.numpy(), self.domain.across / 2)
         if self.wave is not None:
-            metrics["contrast"] = contrast(samples.prediction, samples.target)
+            metrics["wave/contrast"] = contrast(samples.prediction, samples.target)
 
         def draw() -> dict[str, viz.Picture]:
             pictures = {"target | prediction | error": viz.strip(samples.target, samples.prediction)}

@@ -1,0 +1,197 @@
+"""The tangent kernels of encodings on an image: eigenvalues, kernels and eigenvectors beside what is published.
+
+    python scripts/ntk.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=ntk`, with `--paper` takes the untrained networks of `ablation=ntk_paper` (Yuce et al. 2022), in two
+processes of one thread each, or reads a finished sweep. Further overrides go to `coordnet train`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from coordnet.ablation.results import Metrics, load
+from coordnet.ablation.tables import Table, markdown
+from coordnet.diagnostics.ntk import condition, effective_rank, entropy_rank, needed
+
+Values = NDArray[np.floating]
+
+SHOWN = (1, 2, 3, 5, 10, 30, 100)
+# Speeds below this share of the fastest are not drawn: rounding of float64.
+FLOOR = 1e-13
+
+
+class Kernel(NamedTuple):
+    """At one step of one run, on a square grid of side s.
+
+    Attributes:
+        matrix: (s^2, s^2).
+        eigenvalues: (s^2,), falling.
+        eigenvectors: (s^2, k), the first ones.
+        energy: (s^2,), shares of the image's energy along the eigenvectors.
+    """
+
+    matrix: Values
+    eigenvalues: Values
+    eigenvectors: Values
+    energy: Values
+
+    @property
+    def side(self) -> int:
+        return round(len(self.matrix) ** 0.5)
+
+
+class Run(NamedTuple):
+    """One encoding: its kernels before and after training, which are one where nothing is trained."""
+
+    before: Kernel
+    after: Kernel
+    metrics: Metrics
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    options.figures.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    name = "ntk" + "_paper" * options.paper
+    sweep = options.sweep or train(name, overrides)
+    runs: dict[str, Run] = {}
+    for result in load(sweep).finished:
+        files = sorted((sweep / result.run).glob("ntk-*.npz"))
+        runs.setdefault(str(result.label), Run(read(files[0]), read(files[-1]), result.metrics))
+    save(curves(runs), options.figures / f"{name}.png")
+    save(pictures(runs), options.figures / f"{name}_eigenvectors.png")
+    print_table("The tangent kernel before training and after it", table(runs))
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+def read(file: Path) -> Kernel:
+    record = np.load(file)
+    return Kernel(record["kernel"], record["eigenvalues"], record["eigenvectors"], record["energy"])
+
+
+def curves(runs: dict[str, Run]) -> Figure:
+    """Eigenvalues and energies, dashed after training; and the kernel of two pixels along their row."""
+    figure = Figure(figsize=(18, 5), dpi=75, layout="constrained")
+    axes = figure.subplots(1, 4)
+    colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(runs)))
+    for (label, run), colour in zip(runs.items(), colours, strict=True):
+        for kernel, style in ((run.before, "-"), (run.after, "--")):
+            number = np.arange(1, len(kernel.eigenvalues) + 1)
+            relative = kernel.eigenvalues / kernel.eigenvalues[0]
+            real = relative > FLOOR
+            name = label if style == "-" else None
+            axes[0].loglog(number[real], relative[real], style, color=colour, label=name, linewidth=1.2)
+            axes[1].semilogx(number, np.cumsum(kernel.energy), style, color=colour, linewidth=1.2)
+        for ax, place in zip(axes[2:], places(run.before.side), strict=True):
+            along = seen_from(run.before, place)[place]
+            ax.plot(along / np.abs(along).max(), color=colour, linewidth=1.2)
+    axes[0].set(
+        title="eigenvalues over the largest (dashed: after training)", xlabel="number", ylim=(1e-9, 1.5)
+    )
+    axes[1].set(title="energy of the image in the first eigenvectors", xlabel="how many", ylim=(0, 1.02))
+    axes[2].set(title="kernel of the central pixel along its row", xlabel="pixel")
+    axes[3].set(title="kernel of a pixel near the corner along its row", xlabel="pixel")
+    axes[0].legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def places(side: int) -> tuple[int, int]:
+    """The row, and column, of the central pixel and of one near the corner."""
+    return side // 2, side // 8
+
+
+def seen_from(kernel: Kernel, place: int) -> Values:
+    """The kernel of the pixel in that row and column with all others, as an image."""
+    return kernel.matrix[place * kernel.side + place].reshape(kernel.side, kernel.side)
+
+
+def pictures(runs: dict[str, Run]) -> Figure:
+    """For each row of the ablation: the kernel of two pixels, and some eigenvectors, before training."""
+    heads = ["kernel of the centre", "near the corner", *(f"eigenvector {k}" for k in SHOWN)]
+    figure = Figure(figsize=(1.5 * len(runs) + 0.6, 1.5 * len(heads) + 0.3), dpi=70, layout="constrained")
+    axes = figure.subplots(len(heads), len(runs), squeeze=False)
+    for column, (label, run) in zip(axes.T, runs.items(), strict=True):
+        images = [seen_from(run.before, place) for place in places(run.before.side)]
+        images += [run.before.eigenvectors[:, k - 1].reshape(run.before.side, -1) for k in SHOWN]
+        for ax, image in zip(column, images, strict=True):
+            top = np.abs(image).max()
+            ax.imshow(image, cmap="RdBu", vmin=-top, vmax=top, interpolation="nearest")
+            ax.set(xticks=(), yticks=())
+        column[0].set_title(label, fontsize=10)
+    for ax, head in zip(axes[:, 0], heads, strict=True):
+        ax.set_ylabel(head, fontsize=8)
+    return figure
+
+
+def table(runs: dict[str, Run]) -> Table:
+    rows = []
+    for label, run in runs.items():
+        row = {"row": label}
+        for when, kernel in (("before", run.before), ("after", run.after)):
+            eigenvalues, energy = torch.from_numpy(kernel.eigenvalues), torch.from_numpy(kernel.energy)
+            row |= {
+                f"effective rank {when}": f"{effective_rank(eigenvalues):.3g}",
+                f"entropy rank {when}": f"{entropy_rank(eigenvalues):.3g}",
+                f"for 90 % {when}": str(needed(energy, 0.9)),
+                f"energy at a tenth of the fastest or more, {when}": (
+                    f"{float(energy[eigenvalues >= 0.1 * eigenvalues[0]].sum()):.2f}"
+                ),
+            }
+        row |= {
+            "condition before": f"{condition(torch.from_numpy(run.before.eigenvalues)):.1e}",
+            "not of the shift alone": f"{shift_dependence(run.before):.2f}",
+        }
+        for metric in ("train/psnr", "test/psnr"):
+            if metric in run.metrics:
+                row[metric.replace("/psnr", " PSNR")] = f"{run.metrics[metric]:.2f}"
+        rows.append(row)
+    return rows
+
+
+def shift_dependence(kernel: Kernel) -> float:
+    """The share of the kernel's variance that is not explained by its mean at each displacement: 0 is stationary."""
+    side = kernel.side
+    y, x = np.divmod(np.arange(side * side), side)
+    shift = (y[:, None] - y + side) * 2 * side + (x[:, None] - x + side)
+    count = np.bincount(shift.ravel())
+    mean = np.bincount(shift.ravel(), kernel.matrix.ravel()) / np.maximum(count, 1)
+    return float(((kernel.matrix - mean[shift]) ** 2).mean() / kernel.matrix.var())
+
+
+def print_table(title: str, rows: Table) -> None:
+    print("\n".join(["", title, "", *markdown(rows)]))
+
+
+def save(figure: Figure, path: Path) -> None:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

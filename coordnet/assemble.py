@@ -26,8 +26,9 @@ KEYS = (
 MAX_SEED = 2**32 - 1
 NTK_KEYS = ("points", "steps")
 MOST_NTK_POINTS = 4096
-TRAINER_KEYS = ("batch_size", "precision", "accelerator", "log_every")
+TRAINER_KEYS = ("batch_size", "precision", "accelerator", "log_every", "pictures")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
+PICTURES = ("log", "end")
 
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
@@ -141,10 +142,9 @@ def check_config(config: Config) -> None:
     for key, kinds in (("name", str | int | float), ("label", str | int | float | None)):
         if not matches(config[key], kinds) or config[key] == "":
             raise UserError(f"{key}={config[key]!r} must be text")
-    if trainer["accelerator"] not in ACCELERATORS:
-        raise UserError(
-            f"trainer.accelerator={trainer['accelerator']!r} must be one of {', '.join(ACCELERATORS)}"
-        )
+    for key, allowed in (("accelerator", ACCELERATORS), ("pictures", PICTURES)):
+        if trainer[key] not in allowed:
+            raise UserError(f"trainer.{key}={trainer[key]!r} must be one of {', '.join(allowed)}")
     check_ntk(config["ntk"])
     absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if absent.get(trainer["accelerator"]):

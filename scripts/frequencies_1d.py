@@ -351,6 +351,8 @@ def u_curves(points: Sequence[Point]) -> Figure:
         ax.axvline(points[0].nyquist, color="black", linestyle="--", linewidth=1)
         ax.set(title=f"noise 1 / f^{exponent:g}: test (solid), train (dotted)")
         ax.set(xlabel="deviation of the frequencies (cycles); line: Nyquist", ylabel="mean squared error")
+        # Of values in [-1/2, 1/2]; below 1e-8 is the rounding of float32 and chance.
+        ax.set_ylim(1e-8, 0.2)
     ax.legend()
     return figure
 

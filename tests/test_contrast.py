@@ -113,7 +113,7 @@ def test_the_local_wave_is_the_gradient_of_the_phase() -> None:
 
 def test_only_images_of_one_wave_have_contrast() -> None:
     plain = Image(torch.rand(16, 16, 1)).evaluate(lambda c: c[:, :1], dict)
-    assert "contrast" not in plain.metrics and "contrast" not in plain.pictures
+    assert "wave/contrast" not in plain.metrics and "contrast" not in plain.pictures
     waves = zone_plate(32).evaluate(lambda c: c[:, :1], dict)
     assert "wave/contrast" in waves.metrics and waves.pictures["contrast"].dtype == np.uint8
 

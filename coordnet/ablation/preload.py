@@ -5,6 +5,7 @@ It computes with one thread only: a process forked from one whose OpenMP threads
 
 import torch
 
+import coordnet.diagnostics.spectrum_figure
 import coordnet.runs.run  # noqa: F401
 
 torch.set_num_threads(1)

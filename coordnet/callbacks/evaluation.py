@@ -43,6 +43,7 @@ class Evaluation(L.Callback):
         directory: The run's; gets metrics.csv and images/.
         every: Steps between scores.
         log_every: Steps between points of train/loss in TensorBoard.
+        pictures: "log" draws at log-spaced steps and at the end, "end" at the end only.
         hyperparameters: The flat config, for TensorBoard's HParams tab.
 
     Attributes:
@@ -50,10 +51,13 @@ class Evaluation(L.Callback):
         score: The last score, higher is better; checkpoints go by it.
     """
 
-    def __init__(self, directory: Path, every: int, log_every: int, hyperparameters: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, every: int, log_every: int, pictures: str, hyperparameters: dict[str, Any]
+    ) -> None:
         self.directory = directory
         self.every = every
         self.log_every = log_every
+        self.draws_on_the_way = pictures == "log"
         self.hyperparameters = hyperparameters
         self.seconds = 0.0
         self.resumed_at: float | None = None
@@ -121,15 +125,17 @@ class Evaluation(L.Callback):
                 assert isinstance(logger, TensorBoardLogger)
                 logger.log_hyperparams(self.hyperparameters, main, step=0)
         self.record(trainer, finite)
-        if is_picture_step(step) or step == trainer.max_steps:
-            self.show(trainer, self.pictures(evaluation, bands))
+        last = step == trainer.max_steps
+        if last or (self.draws_on_the_way and is_picture_step(step)):
+            whole = last or (step > 0 and step % self.every == 0)
+            self.show(trainer, self.pictures(evaluation, bands, whole))
 
     def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 
-    def pictures(self, evaluation: Scores, bands: Bands | None) -> dict[str, viz.Picture]:
-        """The signal's own, the first of them with the spectrum beside it, and those of the errors by frequency."""
+    def pictures(self, evaluation: Scores, bands: Bands | None, whole: bool) -> dict[str, viz.Picture]:
+        """The signal's own, the first with the spectrum beside it; if `whole`, those of the errors by frequency too."""
         pictures = evaluation.draw()
         if evaluation.samples is None or bands is None:
             return pictures
@@ -141,6 +147,8 @@ class Evaluation(L.Callback):
         height = min(max(picture.shape[0], PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])
         panel = draw_spectrum(bands, band_powers(prediction, nyquist, bands.edges), height)
         pictures[f"{name} | spectrum"] = viz.beside(picture, panel)
+        if not whole:
+            return pictures
         steps, _, errors = history(metrics_file.read(self.file))
         if len(steps) > 1:
             pictures["error by frequency and step"] = draw_history(steps, bands, errors)

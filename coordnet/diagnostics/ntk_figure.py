@@ -47,9 +47,9 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
     if len(records) <= 12:
         axes[0, 1].legend(loc="upper left", fontsize=8)
     kernel = records[-1]["kernel"]
-    top = max(np.abs(kernel).max(), np.finfo(np.float32).tiny)
+    top = max(np.quantile(np.abs(kernel), 0.99), np.finfo(np.float32).tiny)
     image = axes[1, 0].imshow(kernel / top, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
-    axes[1, 0].set(title=f"kernel at step {int(records[-1]['step'])}, over its largest value")
+    axes[1, 0].set(title=f"kernel at step {int(records[-1]['step'])}, over the 99th percentile of its values")
     axes[1, 0].set(xlabel="point", ylabel="point")
     figure.colorbar(image, ax=axes[1, 0])
     draw_loss(axes[1, 1], records, reason)
@@ -64,6 +64,7 @@ def draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None
     axes.set(title="mean squared error at the points", xlabel="step", yscale="log")
     # From 0 on, where a plain logarithm cannot start.
     axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(-0.2, 1.5 * max(1, steps[-1]))
     first = records[0]
     if "predicted_mse" in first:
         axes.plot(first["predicted_steps"], first["predicted_mse"], label="predicted by the kernel at step 0")

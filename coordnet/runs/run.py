@@ -127,7 +127,10 @@ def execute(
     config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None = None
 ) -> dict[str, float]:
     facts = provenance(model, config["trainer"]["precision"])
-    evaluation = Evaluation(directory, config["eval_every"], config["trainer"]["log_every"], flatten(config))
+    trainer = config["trainer"]
+    evaluation = Evaluation(
+        directory, config["eval_every"], trainer["log_every"], trainer["pictures"], flatten(config)
+    )
     logger = make_logger(directory, resumed_from)
     write_status(directory, "running", **facts)
     for name, values in (("config", config), ("provenance", facts)):

@@ -24,8 +24,9 @@ from coordnet.ablation.tables import Table, markdown
 # Fig. 11 has no numbers in print: a curve each for dense ("positional encoding" there) and gaussian.
 PUBLISHED = {"dense": "worse off the axes", "gaussian": "flat"}
 ISOTROPIC = "gaussian"
+METRICS = {"train PSNR": "train/psnr", "test PSNR": "test/psnr", "contrast": "wave/contrast"}
 
-# (angle in degrees, cycles across the image) to PSNR.
+# (angle in degrees, cycles across the image) to score.
 Scores = dict[tuple[float, float], float]
 
 
@@ -39,10 +40,11 @@ def main() -> None:
     options, overrides = parser.parse_known_args()
     name = "rotation" + "_paper" * options.paper
     directory = options.sweep or train(name, overrides)
-    test, fit = (read(directory, metric) for metric in ("test/psnr", "train/psnr"))
+    scores = {part: read(directory, metric) for part, metric in METRICS.items()}
+    test = scores["test PSNR"]
     options.figures.mkdir(parents=True, exist_ok=True)
     save(curves(test), options.figures / f"{name}.png")
-    print_table("PSNR (dB) on the axes and between them, mean over gratings", on_and_off(test, fit))
+    print_table("On the axes and between them, mean over gratings", on_and_off(scores))
     print_table(f"Test PSNR of {ISOTROPIC} above the others, by the angle to the nearest axis", lead(test))
 
 
@@ -67,11 +69,17 @@ def to_axis(angle: float) -> float:
     return min(angle % 90, 90 - angle % 90)
 
 
+def mean_by_angle(of_row: Scores) -> dict[float, float]:
+    """Over frequencies, which is what fig. 11 shows; angles rise."""
+    angles = sorted({angle for angle, _ in of_row})
+    return {angle: float(np.mean([v for (a, _), v in of_row.items() if a == angle])) for angle in angles}
+
+
 # Figure
 
 
 def curves(scores: dict[str, Scores]) -> Figure:
-    """PSNR over the angle: a panel per row, a line per frequency, and their mean, which is what fig. 11 shows."""
+    """PSNR over the angle: a panel per row, a line per frequency, and their mean."""
     figure = Figure(figsize=(4 * len(scores) + 1, 3.8), dpi=80, layout="constrained")
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     for ax, (label, of_row) in zip(panels, scores.items(), strict=True):
@@ -79,14 +87,14 @@ def curves(scores: dict[str, Scores]) -> Figure:
         for i, frequency in enumerate(frequencies):
             line = [of_row[angle, frequency] for angle in angles]
             ax.plot(angles, line, ".-", color=f"C{i}", linewidth=1, label=f"f = {frequency:g}")
-        average = [np.mean([of_row[angle, frequency] for frequency in frequencies]) for angle in angles]
-        ax.plot(angles, average, "k-", linewidth=2, label="mean")
+        average = mean_by_angle(of_row)
+        ax.plot(list(average), list(average.values()), "k-", linewidth=2, label="mean")
         for axis in (0, 90, 180):
             ax.axvline(axis, color="0.8", zorder=0)
         ax.set(title=label, xlabel="angle of the wave vector (degrees)", xticks=range(0, 181, 45))
         ax.grid(axis="y", color="0.9")
     panels[0].set_ylabel("test PSNR (dB)")
-    panels[-1].legend(loc="lower right", fontsize="small")
+    panels[0].legend(loc="upper right", fontsize="small")
     return figure
 
 
@@ -104,18 +112,21 @@ def print_table(title: str, table: Table) -> None:
     print("\n".join(["", title, "", *markdown(table)]))
 
 
-def on_and_off(test: dict[str, Scores], fit: dict[str, Scores]) -> Table:
+def on_and_off(scores: dict[str, dict[str, Scores]]) -> Table:
     """Gratings at 0 and 90 degrees, and those of the same frequency at 45 and 135."""
     table = []
-    for label in test:
-        line = {"row": label}
-        for part, scores in (("train", fit[label]), ("test", test[label])):
-            on = {key: score for key, score in scores.items() if to_axis(key[0]) == 0}
-            off = {key: scores[key[0] + 45, key[1]] for key in on}
-            line[f"{part}: on the axes"] = f"{np.mean(list(on.values())):.2f}"
-            line[f"{part}: at 45°"] = f"{np.mean(list(off.values())):.2f}"
-            line[f"{part}: difference"] = spoken(paired_difference(off, on))
-        table.append(line | {"fig. 11": PUBLISHED.get(label, "-")})
+    for part, of_rows in scores.items():
+        digits = 3 if part == "contrast" else 1
+        for label, of_row in of_rows.items():
+            on = {key: score for key, score in of_row.items() if to_axis(key[0]) == 0}
+            off = {(angle, f): of_row[angle + 45, f] for angle, f in on}
+            line = {"measure": part, "row": label}
+            line["on the axes"] = f"{np.mean(list(on.values())):.{digits}f}"
+            line["at 45°"] = f"{np.mean(list(off.values())):.{digits}f}"
+            line["difference"] = spoken(paired_difference(off, on), digits)
+            by_angle = mean_by_angle(of_row).values()
+            line["range over angles"] = f"{max(by_angle) - min(by_angle):.{digits}f}"
+            table.append(line | {"fig. 11": PUBLISHED.get(label, "-")})
     return table
 
 
@@ -135,9 +146,10 @@ def lead(test: dict[str, Scores]) -> Table:
     return table
 
 
-def spoken(found: Difference) -> str:
+def spoken(found: Difference, digits: int = 1) -> str:
     """The mean and its 95 % interval."""
-    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+    mean, low, high = (f"{value:+.{digits}f}" for value in (found.mean, found.low, found.high))
+    return f"{mean} ({low} to {high})"
 
 
 if __name__ == "__main__":

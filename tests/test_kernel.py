@@ -24,7 +24,7 @@ NTK = ("ntk.points=20", "ntk.steps=[7]")
 LINE = (
     *("signal=power_noise_1d", "signal.num_samples=64", "signal.holdout=4", "network.width=16", "threads=1"),
     *("optimizer=sgd", "schedule=constant", "trainer.batch_size=null", "trainer.precision=float32"),
-    *("max_steps=40", "eval_every=40", "ntk.points=16", "ntk.steps=[5]"),
+    *("max_steps=40", "eval_every=40", "trainer.pictures=end", "ntk.points=16", "ntk.steps=[5]"),
 )
 
 
@@ -71,7 +71,7 @@ def test_tensorboard_has_the_numbers_and_the_picture(watched: Path) -> None:
 
 
 def test_training_does_not_notice(watched: Path, tmp_path: Path) -> None:
-    start(make_config(*SMALL), tmp_path / "plain")
+    start(make_config(*SMALL, "trainer.pictures=end"), tmp_path / "plain")
     assert same(last(watched)["state_dict"], last(tmp_path / "plain")["state_dict"])
     assert same(last(watched)["optimizer_states"], last(tmp_path / "plain")["optimizer_states"])
     assert not list((tmp_path / "plain").glob("ntk-*"))
@@ -79,7 +79,7 @@ def test_training_does_not_notice(watched: Path, tmp_path: Path) -> None:
 
 def test_a_resumed_run_has_the_kernels_of_one_that_never_stopped(watched: Path, tmp_path: Path) -> None:
     shutil.copytree(watched, tmp_path / "run")
-    earlier = make_config(*SMALL, *NTK, "max_steps=5", "schedule.T_max=12")
+    earlier = make_config(*SMALL, *NTK, "max_steps=5", "schedule.T_max=12", "trainer.pictures=end")
     start(earlier, tmp_path / "earlier")
     shutil.copy(tmp_path / "earlier" / "checkpoints" / "last.ckpt", tmp_path / "run" / "checkpoints")
     for step in (7, 12):
@@ -96,6 +96,7 @@ def test_a_resumed_run_has_the_kernels_of_one_that_never_stopped(watched: Path, 
 def test_the_loss_of_a_linear_readout_is_the_predicted_one(tmp_path: Path) -> None:
     start(make_config(*LINE, "encoding=harmonic", "network.depth=0", "optimizer.lr=0.3"), tmp_path / "run")
     first = np.load(tmp_path / "run" / "ntk-0000000.npz")
+    assert [file.name for file in (tmp_path / "run" / "images").glob("ntk-*")] == ["ntk-0000040.png"]
     assert {0, 5, 40} <= set(first["predicted_steps"].tolist())
     for step in (0, 5, 40):
         measured = np.load(tmp_path / "run" / f"ntk-{step:07d}.npz")["mse"]

@@ -35,7 +35,7 @@ class Kernel(L.Callback):
 
     Args:
         directory: The run's.
-        evaluation: Writes the scalars and the picture.
+        evaluation: Writes the scalars and the picture, which it draws at the end only if it does so with its own.
         points: How many training points, spread evenly over the observations.
         steps: Chosen ones; those beyond the last are never reached.
     """
@@ -91,7 +91,8 @@ class Kernel(L.Callback):
         np.savez(self.directory / file_name(step), **record)
         ranks = summary(found.eigenvalues, torch.from_numpy(record["energy"]))
         self.evaluation.record(trainer, {k: v for k, v in ranks.items() if math.isfinite(v)})
-        self.evaluation.show(trainer, {"ntk": ntk_figure.draw(self.so_far(step), reason)})
+        if self.evaluation.draws_on_the_way or step == trainer.max_steps:
+            self.evaluation.show(trainer, {"ntk": ntk_figure.draw(self.so_far(step), reason)})
 
     def so_far(self, step: int) -> list[dict[str, np.ndarray]]:
         """What was computed up to a step, by rising step, also before the run was resumed."""

@@ -74,7 +74,9 @@ def tangent_kernel(field: nn.Module, *points: Tensor, full: bool = False, budget
             for name, parameter in field.named_parameters()
             if parameter.requires_grad and id(parameter) not in done
         }
-    return kernel + jacobian_kernel(field, rest, *points, full=full, budget=budget) if rest else kernel
+    return (
+        kernel + jacobian_kernel(field, rest, *points, full=full, budget=budget) if rest else kernel
+    ).detach()
 
 
 def call(field: nn.Module, points: Sequence[Tensor]) -> tuple[Tensor, list[Read]]:

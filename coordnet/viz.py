@@ -1,9 +1,13 @@
 """Arrays to pictures. Values are floats, pictures uint8 (height, width, 3); nothing here knows a logger."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Picture = NDArray[np.uint8]
 Values = NDArray[np.floating]
@@ -92,6 +96,15 @@ def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
     return side_by_side([to_rgb(target), to_rgb(prediction), heat(error, top=0.25)])
 
 
+def painted(figure: "Figure") -> Picture:
+    """A matplotlib figure as pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def curves(
     x: Values,
     lines: dict[str, Values],
@@ -100,12 +113,10 @@ def curves(
     grey_from: float | None = None,
 ) -> Picture:
     """Curves over x (n,), one per name; black dots at (x, y), and a grey ground from some x on."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), dpi=100)
     figure.subplots_adjust(left=0.06, right=0.99, bottom=0.1, top=0.9)
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(title=title, xlim=(x[0], x[-1]))
     for name, y in lines.items():
         axes.plot(x, y, linewidth=1, label=name)
@@ -114,8 +125,7 @@ def curves(
     if grey_from is not None:
         axes.axvspan(grey_from, x[-1], color="0.9", zorder=0)
     axes.legend(loc="upper right")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return painted(figure)
 
 
 def sheet(pictures: dict[str, Picture], columns: int = 2) -> Picture:

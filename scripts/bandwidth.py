@@ -7,22 +7,18 @@ Further overrides go to `coordnet train`.
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-import imageio.v3 as imageio
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from reproduction import print_table, save, train
 
 from coordnet.ablation.results import load
 from coordnet.ablation.rows import Row, make_rows
+from coordnet.ablation.tables import Table
 from coordnet.build import build
 
 # Of Tancik et al. 2020, fig. 10, at 512 pixels, of which every second is trained on.
@@ -69,13 +65,6 @@ def main() -> None:
     save(figure(gaussian, octaves, nyquist), options.figures / f"{name}.png")
 
 
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
-
-
 def points(rows: Sequence[Row], encoding: str) -> list[Point]:
     """Of the rows of an encoding, from the narrowest band to the widest."""
     found = []
@@ -88,15 +77,6 @@ def points(rows: Sequence[Row], encoding: str) -> list[Point]:
 
 
 # Tables
-
-Table = list[dict[str, str]]
-
-
-def print_table(title: str, rows: Table) -> None:
-    heads = list(rows[0])
-    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for row in rows:
-        print("| " + " | ".join(row[head] for head in heads) + " |")
 
 
 def table(curve: Sequence[Point], nyquist: float) -> Table:
@@ -137,13 +117,6 @@ def draw(ax: Axes, curve: Sequence[Point], nyquist: float) -> None:
     ax.axvline(nyquist, color="black", linestyle="--", linewidth=1, label="training Nyquist")
     ax.set_xscale("log", base=2)
     ax.set_xticks(bands, [f"{band:g}" for band in bands])
-
-
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from reproduction import print_table, save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -98,13 +97,6 @@ def main() -> None:
 
 
 # Figures
-
-
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
 
 
 def features(encoding: Encoding, domain: Domain) -> np.ndarray:
@@ -216,14 +208,6 @@ def response(encoding: Encoding, domain: Domain, by: int) -> Tensor:
 # Tables
 
 Table = list[dict[str, str]]
-
-
-def print_table(title: str, rows: Iterable[dict[str, str]]) -> None:
-    rows = list(rows)
-    heads = list(rows[0])
-    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for row in rows:
-        print("| " + " | ".join(row[head] for head in heads) + " |")
 
 
 def short(value: float | None) -> str:

@@ -11,23 +11,19 @@ step, from what the network gives by then, so that its curves say little of how 
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from reproduction import print_table, save, train
 
 from coordnet.ablation.results import Result, load
-from coordnet.ablation.tables import Table, markdown
+from coordnet.ablation.tables import Table
 from coordnet.callbacks.kernel import in_double
 from coordnet.diagnostics.ntk import predicted_residuals, tangent_kernel
 from coordnet.runs.run import load_model, prepare, read_config
@@ -103,13 +99,6 @@ def main() -> None:
     points = [point(families / result.run, result) for result in load(families).finished]
     save(u_curves(points), options.figures / f"frequencies_1d_families{suffix}.png")
     print_table("Error between the samples against the deviation of the frequencies", best(points))
-
-
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
 
 
 # Figures 2 and 3
@@ -377,17 +366,6 @@ def best(points: Sequence[Point]) -> Table:
             }
         )
     return rows
-
-
-def print_table(title: str, rows: Table) -> None:
-    print("\n".join(["", title, "", *markdown(rows)]))
-
-
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,17 @@ and writes a sheet of details. Further overrides go to `coordnet train`.
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import imageio.v3 as imageio
+from reproduction import print_table, train
 
 from coordnet import viz
 from coordnet.ablation.results import Result, load
 from coordnet.ablation.rows import Row, make_rows
 from coordnet.ablation.statistics import mean_and_std
+from coordnet.ablation.tables import Table
 from coordnet.build import build
 
 SCORE = "test/psnr"
@@ -74,24 +73,9 @@ def main() -> None:
     print(path)
 
 
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
-
-
 # Tables
 
-Table = list[dict[str, str]]
 Published = Mapping[str, tuple[float, float]]
-
-
-def print_table(title: str, rows: Table) -> None:
-    heads = list(rows[0])
-    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for row in rows:
-        print("| " + " | ".join(row[head] for head in heads) + " |")
 
 
 def scores(rows: Rows, published: Published) -> Table:

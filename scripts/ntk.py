@@ -7,22 +7,19 @@ processes of one thread each, or reads a finished sweep. Further overrides go to
 """
 
 import argparse
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from reproduction import print_table, save, train
 
 from coordnet.ablation.results import Metrics, load
-from coordnet.ablation.tables import Table, markdown
+from coordnet.ablation.tables import Table
 from coordnet.callbacks.kernel import in_double
 from coordnet.coords import Domain
 from coordnet.diagnostics.ntk import (
@@ -96,13 +93,6 @@ def main() -> None:
     print(
         f"\n512 points of a network of 3 x 256 with 256 Gaussian frequencies, one thread: {seconds():.2f} s"
     )
-
-
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
 
 
 def read(file: Path) -> Kernel:
@@ -212,17 +202,6 @@ def seconds() -> float:
         spectrum(tangent_kernel(field, points))
         taken.append(time.perf_counter() - start)
     return min(taken)
-
-
-def print_table(title: str, rows: Table) -> None:
-    print("\n".join(["", title, "", *markdown(rows)]))
-
-
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,15 @@ in two processes of one thread each, or reads a finished sweep. Further override
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from reproduction import print_table, save, train
 
 from coordnet.ablation.results import load
 from coordnet.ablation.statistics import Difference, paired_difference
-from coordnet.ablation.tables import Table, markdown
+from coordnet.ablation.tables import Table
 
 # Fig. 11 has no numbers in print: a curve each for dense ("positional encoding" there) and gaussian.
 PUBLISHED = {"dense": "worse off the axes", "gaussian": "flat"}
@@ -46,13 +42,6 @@ def main() -> None:
     save(curves(test), options.figures / f"{name}.png")
     print_table("On the axes and between them, mean over gratings", on_and_off(scores))
     print_table(f"Test PSNR of {ISOTROPIC} above the others, by the angle to the nearest axis", lead(test))
-
-
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
 
 
 def read(directory: Path, metric: str) -> dict[str, Scores]:
@@ -98,18 +87,7 @@ def curves(scores: dict[str, Scores]) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
-
-
 # Tables
-
-
-def print_table(title: str, table: Table) -> None:
-    print("\n".join(["", title, "", *markdown(table)]))
 
 
 def on_and_off(scores: dict[str, dict[str, Scores]]) -> Table:

@@ -7,23 +7,19 @@ processes of one thread each, or reads a finished sweep. Further overrides go to
 """
 
 import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-import imageio.v3 as imageio
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from reproduction import print_table, save, train
 
 from coordnet.ablation.results import Metrics, Result, load
-from coordnet.ablation.tables import Table, markdown
+from coordnet.ablation.tables import Table
 from coordnet.diagnostics.bands import LEARNT, steps_until_learnt
 
 ERROR, AMPLITUDE = "sine_error/k", "sine_amplitude/k"
@@ -86,13 +82,6 @@ def main() -> None:
     print_table("Without an encoding, beside the published steps (read off by colour)", compared(groups))
 
 
-def train(name: str, overrides: list[str]) -> Path:
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
-    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
-    return directory
-
-
 def grouped(results: Sequence[Result]) -> Groups:
     groups: Groups = {}
     for result in results:
@@ -103,13 +92,6 @@ def grouped(results: Sequence[Result]) -> Groups:
 
 
 # Figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    imageio.imwrite(path, np.asarray(canvas.buffer_rgba())[..., :3])
-    print(path)
 
 
 def heat_maps(groups: Groups) -> Figure:
@@ -141,10 +123,6 @@ def heat_maps(groups: Groups) -> Figure:
 
 
 # Tables
-
-
-def print_table(title: str, table: Table) -> None:
-    print("\n".join(["", title, "", *markdown(table)]))
 
 
 def steps(groups: Groups, for_good: bool = False) -> Table:

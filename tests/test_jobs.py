@@ -66,7 +66,8 @@ def test_jobs_that_fail_leave_the_others_running(
     assert "[6/6]" in said and "2-kill-2: killed" in said
     assert "RuntimeError: on purpose" in (tmp_path / "sweep" / "1-raise-1" / "job.log").read_text()
     assert read_status(tmp_path / "sweep" / "1-raise-1")["reason"] == "on purpose"
-    assert "job_timeout=8" in read_status(tmp_path / "sweep" / "4-hang-4")["reason"]
+    timed_out = read_status(tmp_path / "sweep" / "4-hang-4")
+    assert "job_timeout=8" in timed_out["reason"] and timed_out["threads"] == 1
 
 
 def test_a_job_that_cannot_be_built_has_failed_and_says_why(tmp_path: Path) -> None:
@@ -144,6 +145,17 @@ def test_a_sweep_that_was_killed_goes_on_and_ends_with_the_table_of_a_straight_o
     result = coordnet("resume", "sweep", "--jobs", "2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert comparable(tmp_path / "sweep") == comparable(straight)
+
+
+def test_a_signal_to_the_whole_process_group_lets_jobs_save(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "coordnet.cli.main", *SWEEP, "max_steps=100000", "hydra.sweep.dir=sweep"]
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    driver = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **quiet)
+    runs = [tmp_path / "sweep" / name for name in ("0-identity", "1-identity")]
+    wait_until(lambda: all(len(metrics_file.read(run / metrics_file.NAME)) > 3 for run in runs))
+    os.killpg(driver.pid, signal.SIGTERM)
+    assert driver.wait(timeout=60) == 143
+    assert [status_of(run) for run in runs] == ["interrupted", "interrupted"]
 
 
 @pytest.fixture(scope="module")

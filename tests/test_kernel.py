@@ -46,6 +46,12 @@ def test_a_run_leaves_the_kernel_of_the_first_the_last_and_the_chosen_steps(watc
     assert pictures == [f"ntk-{step:07d}.png" for step in (0, 7, 12)]
 
 
+@pytest.mark.parametrize("encoding", ["grid", "learnable"])
+def test_a_trained_encoding_is_measured_too(encoding: str, tmp_path: Path) -> None:
+    start(make_config(*SMALL, "ntk.points=6", f"encoding={encoding}", "max_steps=2"), tmp_path / "run")
+    assert len(list((tmp_path / "run").glob("ntk-*.npz"))) == 2
+
+
 def test_the_file_holds_the_kernel_of_the_weights_at_its_step(watched: Path) -> None:
     record = np.load(watched / "ntk-0000012.npz", allow_pickle=False)
     model = load_model(watched, "last")[1]

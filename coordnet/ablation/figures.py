@@ -12,12 +12,14 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from coordnet import viz
 from coordnet.ablation.frequencies import (
     FLOOR,
+    TOP,
     Kind,
     columns,
     error_map,
@@ -151,7 +153,7 @@ def colours(count: int) -> list[Any]:
 
 
 def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
-    """The error of each part of the spectrum over steps, a panel per trained row, in one range of colours.
+    """The error of each part of the spectrum over steps, a panel per trained row.
 
     A dashed line marks the training Nyquist frequency. Returns an SVG, or None where there is nothing to draw.
     """
@@ -160,8 +162,6 @@ def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
     maps = {name: found for name, found in maps.items() if np.isfinite(found[1]).any()}
     if not maps:
         return None
-    values = np.concatenate([found[1].ravel() for found in maps.values()]).clip(math.log10(FLOOR), 1)
-    low, high = float(np.nanmin(values)), max(float(np.nanmax(values)), 0.0)
     beyond = first_beyond(rows, kind)
     ncols = min(4, len(maps))
     nrows = -(-len(maps) // ncols)
@@ -178,7 +178,7 @@ def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
                 (PANEL_HEIGHT - 0.5) / height,
             )
             axes = figure.add_axes(place, title=plain(name))
-            image = draw_map(axes, steps, errors, low, high)
+            image = draw_map(axes, steps, errors)
             ticks = range(0, len(names), -(-len(names) // MOST_TICKS))
             axes.set_yticks(ticks, [label(names[t], kind) if across == 0 else "" for t in ticks])
             if beyond is not None:
@@ -191,13 +191,14 @@ def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
         return svg(figure)
 
 
-def draw_map(axes: Axes, steps: Values, errors: Values, low: float, high: float) -> Any:
+def draw_map(axes: Axes, steps: Values, errors: Values) -> Any:
     """Cells around each step, evenly high; the first one starts at step 0."""
     middles = (steps[1:] + steps[:-1]) / 2
     last = steps[-1] or 1
     across = np.concatenate([[0], middles, [last]])
     up = np.arange(len(errors) + 1) - 0.5
-    image = axes.pcolormesh(across, up, errors, cmap="magma", vmin=low, vmax=high, rasterized=True)
+    colours = Normalize(math.log10(FLOOR), math.log10(TOP))
+    image = axes.pcolormesh(across, up, errors, cmap="magma", norm=colours, rasterized=True)
     axes.set_xscale("symlog", linthresh=float(steps[1]) if len(steps) > 1 else 1.0, linscale=0.3)
     axes.set_facecolor("0.85")
     return image

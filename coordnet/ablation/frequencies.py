@@ -14,7 +14,8 @@ from coordnet.diagnostics.bands import LEARNT, steps_until_learnt
 
 Values = NDArray[np.floating]
 
-FLOOR = 1e-4
+# Of the errors that are drawn: what is below is black, what is above is bright.
+FLOOR, TOP = 1e-3, 10.0
 
 
 class Kind(NamedTuple):

@@ -25,7 +25,7 @@ from coordnet.ablation.sweep import read_sweep
 from coordnet.ablation.worker import GRACE, work
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
-from coordnet.runs.directory import ENDED, STATUS, is_held, is_run, read_status, write_status
+from coordnet.runs.directory import ENDED, STATUS, claim, is_held, is_run, read_status, write_status
 
 POLL = 0.2
 GOES_ON = ("not started", "killed", "interrupted")
@@ -158,11 +158,20 @@ def watch(one: Running, stopping: bool) -> None:
 def settle(one: Running, run: Path, timeout: float | None) -> None:
     """Write down what a job that ended from outside could not write itself."""
     status = status_of(run)
+    code = one.process.exitcode
     if one.timed_out and status not in ENDED:
-        write_status(run, "timeout", reason=f"it ran longer than job_timeout={timeout:g} seconds")
+        found, reason = "timeout", f"it ran longer than job_timeout={timeout:g} seconds"
     elif status == "not started":
-        code = one.process.exitcode
-        write_status(run, "killed" if code and code < 0 else "failed", reason=f"it exited with code {code}")
+        found, reason = "killed" if code and code < 0 else "failed", f"it exited with code {code}"
+    else:
+        return
+    try:
+        with claim(run):
+            known = read_status(run) if is_run(run) else {}
+            write_status(run, **{**known, "status": found, "reason": reason})
+    except UserError as error:
+        # Another driver has taken it up, or its files are damaged.
+        print(f"{one.job['run']}: {error}", file=sys.stderr)
 
 
 @contextmanager
@@ -238,3 +247,8 @@ class Display:
         ]
         metrics = "  ".join(f"{key} {row[key]:.4g}" for key in kept)
         print(f"[{self.done}/{self.total}] {job['run']}: {status} in {seconds:.0f} s  {metrics}", flush=True)
+        if status == "damaged":
+            print(
+                f"  to run it anew, delete {self.directory / job['run']} and resume the sweep",
+                file=sys.stderr,
+            )

@@ -174,7 +174,8 @@ def map_rule(rows: Sequence[Row], kind: Kind) -> str:
         else ""
     )
     return (
-        f"log10 of the error energy of each {kind.part} over the target's energy in it, by step: black is learnt. "
+        f"log10 of the error energy of each {kind.part} over the target's energy in it, by step: black is a thousandth "
+        "or less, 0 as much error as target. "
         f"Frequencies are in cycles across the domain{line}."
     )
 

@@ -161,7 +161,8 @@ def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     )
     if damage:
         status = "damaged" if found.finished else found.status
-        return replace(found, status=status, reason=f"{found.reason}; {damage}".lstrip("; "))
+        reason = found.reason if damage in found.reason else f"{found.reason}; {damage}".lstrip("; ")
+        return replace(found, status=status, reason=reason)
     if found.finished and not history:
         return replace(found, status="incomplete", reason=f"{metrics_file.NAME} holds no evaluation")
     if found.finished and found.steps_missing > 0:

@@ -92,6 +92,11 @@ def row_names(sweep: Sweep) -> list[str]:
     """A name per job: its label if it has one, and what else differs within that label but seed and signal."""
     # Equal parameters may need another width for another signal.
     chosen = ("network.width",) if sweep.fairness == "parameters" else ()
+    keys = {key for result in sweep.results for key in result.overrides}
+    swept = [key for key in keys if len({r.overrides.get(key) for r in sweep.results}) > 1]
+    if all(map(is_replicate, swept)) and not any(result.label for result in sweep.results):
+        # Nothing but signals and seeds differs: then it is signals that are compared.
+        return names(sweep, lambda key: key != "seed")
     return names(sweep, lambda key: not is_replicate(key) and key not in chosen)
 
 
@@ -153,7 +158,7 @@ def fairness(sweep: Sweep, rows: Sequence[Row]) -> str:
         return (
             f"Equal steps: every trained method takes {steps[0]:,} steps." if steps else "Nothing is trained."
         )
-    return f"Equal steps are meant, but jobs take {', '.join(f'{n:,}' for n in steps)} steps."
+    return f"Equal steps are meant, but jobs take {' or '.join(f'{n:,}' for n in steps)} steps."
 
 
 def seconds_rule(seconds: float | None) -> str:

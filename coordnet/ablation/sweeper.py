@@ -95,13 +95,20 @@ class RowsSweeper(BasicSweeper):
     ) -> tuple[list[Job], list[dict[str, Any]]]:
         """The jobs with the network.width that gives each the parameters of the reference row."""
         from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
+        from coordnet.assemble import is_trained
 
         found = [config for config in configs if config["label"] == self.reference]
-        target = count_parameters((found or configs)[0], self.allow)
+        first = (found or configs)[0]
+        if not is_trained(first):
+            raise UserError(
+                f"fairness=parameters: the reference row {first['label'] or first['name']} is not trained; "
+                "choose another with hydra.sweeper.reference"
+            )
+        target = count_parameters(first, self.allow)
         widened, changed = [], []
         for job, config in zip(jobs, configs, strict=True):
             width = equal_parameters(config, target, self.allow)
-            kept = [override for override in job if not override.startswith("network.width=")]
+            kept = [override for override in job if not override.lstrip("+").startswith("network.width=")]
             widened.append(job if width is None else [*kept, f"network.width={width}"])
             changed.append(config if width is None else with_width(config, width))
         return widened, changed

@@ -3,14 +3,13 @@
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.diagnostics.encoding_report import Report
 from coordnet.encodings.base import Encoding
-from coordnet.viz import Picture
+from coordnet.viz import Picture, painted
 
 MOST_POSITIONS = 512
 
@@ -25,7 +24,6 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
         report: As `measure` made it, with the entry "signal" added where the signal's spectrum is known.
     """
     figure = Figure(figsize=(15, 8), dpi=90, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     figure.suptitle(title)
     axes = figure.subplots(2, 3)
     draw_features(axes[0, 0], encoding, domain, report)
@@ -34,8 +32,7 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
     draw_response(axes[1, 0], report)
     draw_eigenvalues(axes[1, 1], report)
     draw_shift(axes[1, 2], report)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return painted(figure)
 
 
 def along_x(domain: Domain) -> Tensor:

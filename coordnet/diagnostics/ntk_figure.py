@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from coordnet.viz import Picture
+from coordnet.viz import Picture, painted
 
 # Eigenvalues below this share of the largest are rounding of float64.
 FLOOR = 1e-14
@@ -27,7 +26,6 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
     """
     figure = Figure(figsize=(11, 8), dpi=80)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.07, top=0.95, hspace=0.25, wspace=0.2)
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2)
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(records)))
     for record, colour in zip(records, colours, strict=True):
@@ -53,8 +51,7 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
     axes[1, 0].set(xlabel="point", ylabel="point")
     figure.colorbar(image, ax=axes[1, 0])
     draw_loss(axes[1, 1], records, reason)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return painted(figure)
 
 
 def draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None:

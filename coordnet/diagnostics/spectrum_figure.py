@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from coordnet.diagnostics.bands import FLOOR, LEARNT, Bands, steps_until_learnt
 from coordnet.diagnostics.contrast import SECTORS, ContrastCurve
-from coordnet.viz import Picture
+from coordnet.viz import Picture, painted
 
 Values = NDArray[np.floating]
 
@@ -25,12 +24,6 @@ ARC = 6
 LOWEST = -30.0
 DECIBELS = Normalize(LOWEST, 10)
 COLOURS = "inferno"
-
-
-def paint(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def decibels(relative: Values) -> Values:
@@ -78,7 +71,7 @@ def draw_spectrum(bands: Bands, prediction: Values, height: int) -> Picture:
     axes.set_xlabel("cycles across the domain", fontsize=8, labelpad=2)
     axes.set_ylabel("power per octave", fontsize=8, labelpad=2)
     axes.legend(fontsize=7, framealpha=0.6)
-    return paint(figure)
+    return painted(figure)
 
 
 def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
@@ -109,7 +102,7 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     figure.suptitle("error by frequency and step", x=0.02, y=1 - 0.1 / tall, ha="left", va="top", fontsize=12)
     annotate_rows(axes, steps, bands, errors)
     colour_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
-    return paint(figure)
+    return painted(figure)
 
 
 def annotate_rows(axes: Axes, steps: Values, bands: Bands, errors: Values) -> None:
@@ -158,7 +151,7 @@ def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
     figure.suptitle("error by frequency and direction", x=0.02, y=0.98, ha="left", va="top", fontsize=12)
     figure.text(0.46, 0.015, "cycles across the domain; 0°: along x, 90°: along y", ha="center", fontsize=9)
     colour_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
-    return paint(figure)
+    return painted(figure)
 
 
 def draw_contrast(curve: ContrastCurve, nyquist: float) -> Picture:
@@ -180,7 +173,7 @@ def draw_contrast(curve: ContrastCurve, nyquist: float) -> Picture:
     axes.set(xlabel="cycles across the domain", ylabel="contrast", ylim=(-0.3, 1.3))
     axes.set_xlim(0, 1.05 * max(curve.frequency.max(), nyquist))
     axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False)
-    return paint(figure)
+    return painted(figure)
 
 
 def percent(share: float) -> str:

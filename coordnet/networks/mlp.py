@@ -36,6 +36,8 @@ class Mlp(Network):
     ) -> None:
         super().__init__()
         check_shape(depth, width, least=0)
+        if skip is not None and depth < 2:
+            raise UserError(f"network.skip={skip} needs network.depth of at least 2")
         if skip is not None and not 1 <= skip < depth:
             raise UserError(f"network.skip={skip} must lie between 1 and depth - 1 = {depth - 1}")
         self.skip = skip

@@ -1,0 +1,30 @@
+"""What the scripts that reproduce a published figure share."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import imageio.v3 as imageio
+from matplotlib.figure import Figure
+
+from coordnet import viz
+from coordnet.ablation.tables import markdown
+
+
+def train(name: str, overrides: list[str]) -> Path:
+    """Run an ablation in two processes of one thread each; returns the directory of its sweep."""
+    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
+    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    return directory
+
+
+def print_table(title: str, rows: Iterable[dict[str, str]]) -> None:
+    print("\n".join(["", title, "", *markdown(list(rows))]))
+
+
+def save(figure: Figure, path: Path) -> None:
+    imageio.imwrite(path, viz.painted(figure))
+    print(path)

@@ -18,6 +18,7 @@ from coordnet.diagnostics.bands import (
     sector_errors,
     steps_until_learnt,
 )
+from coordnet.diagnostics.spectrum import power_spectrum
 from coordnet.diagnostics.spectrum_figure import (
     cell_borders,
     decibels,
@@ -228,6 +229,17 @@ def test_borders_leak_less_than_with_a_fourier_transform(cycles: float) -> None:
         powers = band_powers(line[:, None], 64, band_edges(63.5, 64))
         assert powers.sum() == pytest.approx(centred.var())
         assert powers[-2:].sum() < 0.05 * fft[16:].sum()
+
+
+def test_the_leaks_are_those_that_the_page_on_diagnostics_names() -> None:
+    n = 128
+    x = (np.arange(n) + 0.5) / n
+    ramp = power_spectrum(x[:, None], n / 2)
+    sine = power_spectrum(np.sin(2 * np.pi * 3 * x)[:, None], n / 2)
+    shares = [power[frequency >= 16].sum() / power.sum() for frequency, power in (ramp, sine)]
+    assert shares == pytest.approx([4e-6, 3e-4], rel=0.15)
+    fourier = np.abs(np.fft.rfft(x)[1:]) ** 2
+    assert fourier[15:].sum() / fourier.sum() == pytest.approx(4e-2, rel=0.15)
 
 
 # By direction

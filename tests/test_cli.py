@@ -8,6 +8,7 @@ from support import SMALL, coordnet
 
 from coordnet.cli import train
 from coordnet.cli.main import COMMANDS, main
+from coordnet.errors import UserError
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -20,7 +21,6 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "allowed", [])
     monkeypatch.setattr(train, "failures", [])
     monkeypatch.setattr(sys, "argv", ["coordnet"])
 
@@ -36,7 +36,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["signal.path=a.png"], "signal.path is a key of signal=image, signal=multiscale only"),
         (["network.width=abc"], "network.width='abc' must be a whole number"),
         (["network.width=-3"], "network.width=-3 must be at least 1"),
-        (["network.depth=0"], "network.depth=0 must be at least 1"),
+        (["network.depth=-1"], "network.depth=-1 must be at least 0"),
         (["encoding.scale=0"], "encoding.scale=0 must be above 0"),
         (["encoding.scale=nan"], "encoding.scale=nan must be a finite number or null"),
         (["max_steps=-1"], "max_steps=-1 must be a whole number of at least 0"),
@@ -121,15 +121,23 @@ def test_options_go_before_overrides_and_an_ablation_sweeps() -> None:
         *("--config-dir", "c", "-m", "ablation=x", "seed=1")
     ]
     assert "-m" not in train.arguments(["ablation=x", "--cfg", "job"])
-    assert train.arguments(["--allow", "mypkg.", "seed=1"]) == ["seed=1"] and train.allowed == ["mypkg."]
+    assert train.taken_out(["--allow", "mypkg.", "seed=1"]) == (["mypkg."], ["seed=1"])
+    assert train.taken_out(["--allow=mypkg."]) == (["mypkg."], [])
+    with pytest.raises(UserError, match="--allow needs a prefix"):
+        train.taken_out(["--allow"])
 
 
 def test_help_is_quick_and_imports_no_torch() -> None:
-    code = "import sys; from coordnet.cli.main import main; main(['--help']); print('torch' in sys.modules)"
-    started = time.perf_counter()
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.endswith("False\n") and time.perf_counter() - started < 5
-    assert all(command in result.stdout for command in COMMANDS)
+    code = (
+        "import sys; from coordnet.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    for arguments in (["--help"], ["train", "--help"]):
+        started = time.perf_counter()
+        result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert result.stdout.endswith("False\n") and time.perf_counter() - started < 5
+        assert arguments[0] == "train" or all(command in result.stdout for command in COMMANDS)
 
 
 def test_train_render_and_report_from_the_command_line(tmp_path: Path) -> None:

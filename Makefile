@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 TORCH := torch>=2.10,<2.14
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check reliability bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/coordnet train ablation=image_quick
@@ -16,6 +16,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reliability: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 -m reliability --reliability docs/reliability.md
+	$(BIN)/python scripts/kill_run.py
+	$(BIN)/python scripts/kill_sweep.py
+	$(BIN)/python scripts/full_disk.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python scripts/bench.py

@@ -1,7 +1,7 @@
 """From a config node to an object: import, one getattr, one call, and one clear line if that cannot be."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from coordnet import shipped
-from coordnet.errors import UserError
+from coordnet.errors import UserError, shown
 
 Node = Mapping[str, Any]
 
@@ -26,15 +26,9 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     Raises:
         UserError: The target is not allowed or not there, or an option is unknown or of the wrong type.
     """
-    target = node.get("_target_")
-    if not isinstance(target, str):
-        raise UserError(f"{key}._target_={target!r} must be a dotted name")
-    prefixes = tuple(prefix.rstrip(".") + "." for prefix in allow)
-    if target not in shipped.targets() and not target.startswith(prefixes):
-        raise UserError(
-            f"{key}._target_={target} is none of the shipped ones; "
-            f"if you trust it, add --allow {target.split('.')[0]}."
-        )
+    if not isinstance(node, Mapping):
+        raise UserError(f"{key}={shown(node)} must be a node with a _target_")
+    target = check_target(node.get("_target_"), key, allow)
     module, _, name = target.rpartition(".")
     try:
         function = getattr(import_module(module), name)
@@ -49,6 +43,19 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     }
     check_options(function, options, key)
     return partial(function, **options)
+
+
+def check_target(target: object, key: str, allow: Sequence[str]) -> str:
+    """The name if it is one that the shipped configs hold, or lies in an allowed package."""
+    if not isinstance(target, str):
+        raise UserError(f"{key}._target_={shown(target)} must be a dotted name")
+    prefixes = tuple(prefix.rstrip(".") + "." for prefix in allow)
+    if target not in shipped.targets() and not target.startswith(prefixes):
+        raise UserError(
+            f"{key}._target_={target} is none of the shipped ones; "
+            f"if you trust it, add --allow {target.split('.')[0]}."
+        )
+    return target
 
 
 def with_factories(value: Any, key: str, allow: Sequence[str]) -> Any:
@@ -95,13 +102,13 @@ def check_options(function: Callable[..., Any], options: Node, key: str) -> None
             raise UserError(f"{key}.{name} is unknown{did_you_mean(name, parameters)}")
         hint = hints.get(name, Any)
         if not matches(value, hint):
-            raise UserError(f"{key}.{name}={value!r} must be {spoken(hint)}")
+            raise UserError(f"{key}.{name}={shown(value)} must be {spoken(hint)}")
 
 
 def did_you_mean(word: str, known: Any) -> str:
     """A suggestion to end a sentence with, or the full list where nothing is near."""
-    near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+    near = get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(map(str, known)))}"
 
 
 def matches(value: object, hint: Any) -> bool:
@@ -118,7 +125,11 @@ def matches(value: object, hint: Any) -> bool:
     if origin is Callable:
         return callable(value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (str, bool, NoneType):

@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step, rank): no worker, no loader state, and an exact resume."""
+"""Batches as a pure function of (seed, step): no worker, no loader state, and an exact resume."""
 
 import numpy as np
 import torch
@@ -8,9 +8,9 @@ from coordnet.errors import UserError
 from coordnet.signals.base import Signal
 
 
-def generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """A generator of its own for each (seed, step, rank)."""
-    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
+def generator(seed: int, step: int) -> torch.Generator:
+    """A generator of its own for each (seed, step)."""
+    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
 
@@ -30,9 +30,11 @@ class Batches:
         self.size = size
         self.seed = seed
 
-    def __call__(self, step: int, rank: int = 0) -> dict[str, Tensor]:
+    def __call__(self, step: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The batch of a step, or the share in it of one of `world` processes."""
         total = self.signal.num_observations
         if self.size is None:
-            return self.signal.observe(torch.arange(total))
-        index = torch.randint(total, (self.size,), generator=generator(self.seed, step, rank))
-        return self.signal.observe(index)
+            index = torch.arange(total)
+        else:
+            index = torch.randint(total, (self.size,), generator=generator(self.seed, step))
+        return self.signal.observe(index[rank::world])

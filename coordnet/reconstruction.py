@@ -61,7 +61,7 @@ class Reconstruction(L.LightningModule):
 
     def training_step(self, *_: object) -> Tensor:
         self.tell_time()
-        batch = self.batches(self.global_step, self.global_rank)
+        batch = self.batches(self.global_step, self.global_rank, self.trainer.world_size)
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         prediction = self.forward_map(self.field, batch)
         terms = [weight * loss(prediction, batch) for weight, loss in self.losses.values()]

@@ -23,8 +23,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from rich.progress import track
 
-from coordnet.assemble import Config
 from coordnet.cli.train import plain
+from coordnet.config import Config
 from coordnet.losses import mse
 from coordnet.runs import metrics_file
 from coordnet.runs.run import prepare, start

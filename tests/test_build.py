@@ -73,11 +73,13 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "",
     ],
 )
+@pytest.mark.reliability("T09")
 def test_targets_that_no_shipped_config_names_are_refused(target: str) -> None:
     message = refusal({"_target_": target}, domain=DOMAIN)
     assert message.startswith(f"encoding._target_={target} ") and "--allow" in message
 
 
+@pytest.mark.reliability("T09")
 def test_nothing_is_imported_for_a_refused_target(canary: str) -> None:
     refusal({"_target_": canary}, domain=DOMAIN)
     refusal({"_target_": canary}, allow=["canary_roo.", "canary_room.bir."], domain=DOMAIN)
@@ -174,6 +176,7 @@ def test_values_of_the_wrong_type_are_refused_by_name(name: str, value: Any) -> 
         ({"deep": {"er": {"_target_": "os.system"}}}, "encoding.scale.deep.er"),
     ],
 )
+@pytest.mark.reliability("T09")
 def test_nodes_at_any_depth_are_held_to_the_same_list(value: Any, key: str) -> None:
     message = refusal({"_target_": GAUSSIAN, "scale": value}, domain=DOMAIN)
     assert message.startswith(f"{key}._target_=os.system is none of the shipped ones")

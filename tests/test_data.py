@@ -25,17 +25,17 @@ class Counting(Signal):
         raise NotImplementedError
 
 
-def drawn(seed: int, step: int, rank: int = 0, total: int = 10**6) -> list[int]:
-    return Batches(Counting(total), 64, seed)(step, rank)["value"].tolist()
+def drawn(seed: int, step: int, total: int = 10**6) -> list[int]:
+    return Batches(Counting(total), 64, seed)(step)["value"].tolist()
 
 
-def test_a_batch_is_a_function_of_seed_step_and_rank_alone() -> None:
-    first = drawn(3, 5, 1)
+def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
+    first = drawn(3, 5)
     torch.manual_seed(99)
     batches = Batches(Counting(10**6), 64, 3)
     for step in (0, 7, 4):
         batches(step)
-    assert batches(5, 1)["value"].tolist() == first
+    assert batches(5)["value"].tolist() == first
 
 
 def test_batches_leave_the_global_generator_alone() -> None:
@@ -44,8 +44,8 @@ def test_batches_leave_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_another_seed_step_or_rank_draws_another_batch() -> None:
-    keys = [(seed, step, rank) for seed in range(4) for step in range(4) for rank in range(4)]
+def test_another_seed_or_step_draws_another_batch() -> None:
+    keys = [(seed, step) for seed in range(8) for step in range(8)]
     assert len({tuple(drawn(*key)) for key in keys}) == len(keys)
 
 
@@ -70,7 +70,7 @@ def test_draws_cover_all_observations_evenly() -> None:
 def test_size_none_takes_all_in_order_at_every_step() -> None:
     batches = Batches(Counting(9), None, 0)
     for step in (0, 1, 100):
-        assert batches(step, rank=step)["value"].tolist() == list(range(9))
+        assert batches(step)["value"].tolist() == list(range(9))
 
 
 @pytest.mark.parametrize("size", [0, -1])
@@ -84,3 +84,10 @@ def test_generator_takes_large_seeds() -> None:
         torch.randint(2**60, (1,), generator=generator(seed, 0)).item() for seed in (0, 2**32 - 1, 2**40)
     }
     assert len(draws) == 3
+
+
+@pytest.mark.parametrize("size", [None, 64])
+def test_shares_make_up_the_batch(size: int | None) -> None:
+    batches = Batches(Counting(96), size, 3)
+    shares = [batches(5, rank, 4)["value"] for rank in range(4)]
+    assert torch.equal(torch.stack(shares, dim=1).flatten(), batches(5)["value"])

@@ -53,6 +53,7 @@ def laid_on(colours: np.ndarray, opacity: np.ndarray, background: int) -> np.nda
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
+@pytest.mark.reliability("T17")
 def test_black_and_white_becomes_grey(save: Save, format: str) -> None:
     pixels = read_image(save(Pillow.fromarray(GREY > 100), format=format))
     assert pixels.tolist() == [[[0], [0], [255]], [[255], [255], [255]]]
@@ -63,6 +64,7 @@ def test_black_and_white_becomes_grey(save: Save, format: str) -> None:
     "name, options", [("a.png", {}), ("a.tiff", {}), ("a.bmp", {}), ("a.webp", {"lossless": True})]
 )
 @pytest.mark.parametrize("array", [GREY, COLOUR])
+@pytest.mark.reliability("T17")
 def test_lossless_formats_keep_every_value(
     save: Save, name: str, options: dict[str, Any], array: np.ndarray
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_grey_jpeg_stays_grey(save: Save) -> None:
 
 
 @pytest.mark.parametrize("background, level", [("white", 255), ("black", 0)])
+@pytest.mark.reliability("T17")
 def test_transparent_colour_is_laid_on_a_background(save: Save, background: str, level: int) -> None:
     path = save(Pillow.fromarray(np.dstack([COLOUR, OPACITY])))
     # Pillow blends in whole numbers: half a level off, and half more.
@@ -120,6 +123,7 @@ def palette() -> Pillow.Image:
     return indexed
 
 
+@pytest.mark.reliability("T17")
 def test_a_palette_becomes_colour(save: Save) -> None:
     red, green, blue = [255, 0, 0], [0, 255, 0], [0, 0, 255]
     assert read_image(save(palette())).tolist() == [[red, green, blue], [blue, green, red]]
@@ -143,6 +147,7 @@ def test_a_transparent_colour_without_an_opacity_channel_shows_the_background(
     assert read_image(path, background=None)[..., 3].tolist() == [[255, 0, 255], [255, 255, 255]]
 
 
+@pytest.mark.reliability("T17")
 def test_cmyk_becomes_rgb(save: Save) -> None:
     cmyk = np.array([[[255, 0, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0]]], np.uint8)
     path = save(Pillow.frombytes("CMYK", (3, 1), cmyk.tobytes()), "a.tiff")
@@ -150,17 +155,20 @@ def test_cmyk_becomes_rgb(save: Save) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+@pytest.mark.reliability("T17")
 def test_sixteen_bit_grey_keeps_its_high_bits(save: Save, name: str) -> None:
     deep = np.array([[0, 255, 256], [40000, 65279, 65535]], np.uint16)
     assert read_image(save(Pillow.fromarray(deep), name))[..., 0].tolist() == [[0, 0, 1], [156, 254, 255]]
 
 
+@pytest.mark.reliability("T17")
 def test_float_pictures_are_refused(save: Save) -> None:
     assert "float" in refusal(save(Pillow.fromarray(GREY.astype(np.float32)), "a.tiff"))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.reliability("T17")
 def test_exif_rotation_is_applied(save: Save, name: str, orientation: int) -> None:
     """Stored so that a viewer that turns it shows the same picture: white above black, the left edge grey."""
     upright = np.zeros((24, 40, 3), np.uint8)
@@ -230,6 +238,7 @@ def test_unknown_backgrounds_are_refused(save: Save) -> None:
 # Files that are no pictures
 
 
+@pytest.mark.reliability("T15")
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nowhere.png")
     assert "not a regular file" in refusal(tmp_path)
@@ -239,12 +248,14 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@pytest.mark.reliability("T15")
 def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert "not a regular file" in refusal(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"these are words", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(50)])
+@pytest.mark.reliability("T15")
 def test_other_content_under_a_pictures_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
@@ -255,12 +266,14 @@ def test_a_line_break_in_a_name_stays_in_one_line(tmp_path: Path) -> None:
     refusal(tmp_path / "two\nlines.png")
 
 
+@pytest.mark.reliability("T17")
 def test_formats_off_the_list_are_refused(save: Save) -> None:
     assert "PNG" in refusal(save(Pillow.fromarray(GREY), "a.ppm"))
     assert "PNG" in refusal(save(Pillow.fromarray(GREY), "a.png", format="GIF"))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.reliability("T17")
 def test_animations_are_refused(save: Save, format: str) -> None:
     frames = [Pillow.fromarray(COLOUR), Pillow.fromarray(255 - COLOUR)]
     path = save(frames[0], format=format, save_all=True, append_images=frames[1:])
@@ -278,6 +291,7 @@ def encoded(format: str) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.reliability("T15")
 def test_truncated_files_are_refused(tmp_path: Path, format: str) -> None:
     path, content = tmp_path / "a", encoded(format)
     path.write_bytes(content)
@@ -287,6 +301,7 @@ def test_truncated_files_are_refused(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.reliability("T15")
 def test_damaged_files_are_read_or_refused_in_one_line(tmp_path: Path, format: str) -> None:
     path, content, rng = tmp_path / "a", encoded(format), random.Random(0)
     for _ in range(300):
@@ -311,6 +326,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side, max_pixels", [(10_000, 10**6), (60_000, 10**6), (60_000, 10**12)])
+@pytest.mark.reliability("T16")
 def test_bombs_are_refused_from_their_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, max_pixels: int
 ) -> None:

@@ -68,7 +68,7 @@ def test_every_shipped_encoding_can_be_inspected(
         (("encoding=positional", "encoding.num_frequencies=2000"), "encoding: frequencies must be at most"),
         (("encoding=sine", "encoding.num_frequencies=200"), "encoding: frequencies must be at most"),
         (("encoding=triangle", "encoding.num_frequencies=200"), "encoding: frequencies must be at most"),
-        (("encoding.scale=1e39",), "encoding: frequencies must be at most"),
+        (("encoding.scale=1e39",), "encoding.scale=1e+39 must lie between 2^-24 and 2^24"),
         (("signal=image",), "signal.path has no value; give signal.path=..."),
         (("--config-dir", "nowhere"), "--config-dir nowhere does not exist"),
     ],

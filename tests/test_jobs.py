@@ -14,11 +14,12 @@ import faults
 import pytest
 from support import SMALL, coordnet, make_config
 
-from coordnet.ablation import jobs, worker
+from coordnet.ablation import jobs
 from coordnet.ablation.jobs import run_jobs, status_of
 from coordnet.ablation.sweep import check_settings, create_sweep, read_sweep
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
+from coordnet.runs.child import GRACE
 from coordnet.runs.directory import claim, read_status
 
 ALLOW = ("faults.",)
@@ -55,6 +56,7 @@ def comparable(directory: Path) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows]
 
 
+@pytest.mark.reliability("T27")
 def test_jobs_that_fail_leave_the_others_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +72,7 @@ def test_jobs_that_fail_leave_the_others_running(
     assert "job_timeout=8" in timed_out["reason"] and timed_out["threads"] == 1
 
 
+@pytest.mark.reliability("T27")
 def test_a_job_that_cannot_be_built_has_failed_and_says_why(tmp_path: Path) -> None:
     make_sweep(tmp_path / "sweep", ("none",))
     run_jobs(tmp_path / "sweep", allow=())
@@ -87,6 +90,7 @@ def test_finished_and_diverged_jobs_are_left_as_they_are(tmp_path: Path) -> None
     assert log.read_text().split() == ["none", "diverge", "raise", "raise"]
 
 
+@pytest.mark.reliability("T29")
 def test_two_drivers_on_one_sweep_run_each_job_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     names = [*("none",) * 5, "raise"]
@@ -107,6 +111,7 @@ def test_a_job_that_another_driver_holds_is_waited_for(tmp_path: Path) -> None:
     assert statuses(tmp_path / "sweep") == ["finished", "finished"]
 
 
+@pytest.mark.reliability("T28")
 def test_a_signal_lets_the_running_jobs_save_and_the_sweep_can_go_on(tmp_path: Path) -> None:
     make_sweep(tmp_path / "sweep", ("none", "none", "none"), "max_steps=1000000", "eval_every=1000000")
     threading.Thread(target=interrupt_when_training, args=(tmp_path / "sweep",), daemon=True).start()
@@ -130,6 +135,7 @@ SWEEP = (
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.reliability("T28")
 def test_a_sweep_that_was_killed_goes_on_and_ends_with_the_table_of_a_straight_one(
     straight: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -247,4 +253,4 @@ def test_a_worker_ends_when_its_driver_is_gone(tmp_path: Path) -> None:
     wait_until(lambda: len(metrics_file.read(run / metrics_file.NAME)) > 3)
     driver.kill()
     driver.wait()
-    wait_until(lambda: status_of(run) == "interrupted", seconds=worker.GRACE)
+    wait_until(lambda: status_of(run) == "interrupted", seconds=GRACE)

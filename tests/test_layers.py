@@ -15,7 +15,7 @@ PACKAGE = Path(coordnet.__file__).parent
 LEVELS = (
     ("errors", "shipped"),
     ("build", "coords", "losses", "metrics", "viz"),
-    ("diagnostics", "encodings", "forward_maps", "networks"),
+    ("config", "diagnostics", "encodings", "forward_maps", "networks"),
     ("fields", "runtime", "signals"),
     ("data",),
     ("reconstruction",),

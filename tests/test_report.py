@@ -286,6 +286,7 @@ def read_csv(directory: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((directory / "results.csv").read_text().splitlines()))
 
 
+@pytest.mark.reliability("T24")
 def test_what_is_not_finished_is_flagged_and_left_out_and_the_others_are_as_they_were(tmp_path: Path) -> None:
     labels = ("none", "gauss")
     whole = [job(label, seed, metrics=ends(20 + seed + len(label))) for label in labels for seed in (0, 1)]
@@ -396,6 +397,7 @@ def test_a_damaged_job_list_is_one_line(tmp_path: Path, change: dict[str, Any]) 
         load(write_sweep(tmp_path, [broken]))
 
 
+@pytest.mark.reliability("T24")
 def test_a_picture_that_a_kill_cut_short_gives_way_to_the_one_before(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path, [job("a")])
     images = directory / "0-a" / "images"

@@ -54,6 +54,7 @@ def kill_at_random(directory: Path, overrides: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.reliability("T01")
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str, precision: str) -> None:
     overrides = (*SMALL, *LONG, f"optimizer={optimizer}", f"trainer.precision={precision}")
     start(make_config(*overrides), tmp_path / "straight")
@@ -76,6 +77,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str,
     assert str(rows[0]) == str(rows[1])  # as text, because nan differs from itself
 
 
+@pytest.mark.reliability("T02")
 def test_a_different_seed_is_a_different_run(tmp_path: Path) -> None:
     """The comparison above can fail."""
     for seed in (0, 1):
@@ -84,6 +86,7 @@ def test_a_different_seed_is_a_different_run(tmp_path: Path) -> None:
     assert not same(a["state_dict"], b["state_dict"])
 
 
+@pytest.mark.reliability("T14")
 def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
     start(make_config(*SMALL), tmp_path / "run")
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
@@ -92,6 +95,26 @@ def test_a_finished_run_is_not_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
 
 
+@pytest.mark.reliability("T02")
+def test_the_same_seed_is_the_same_run_in_another_process(tmp_path: Path) -> None:
+    start(make_config(*SMALL), tmp_path / "here")
+    done = coordnet("train", *SMALL, f"hydra.run.dir={tmp_path / 'there'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    a, b = (checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("here", "there"))
+    assert same(a["state_dict"], b["state_dict"]) and same(a["optimizer_states"], b["optimizer_states"])
+
+
+@pytest.mark.reliability("T02")
+def test_other_threads_on_resume_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start(make_config(*SMALL), tmp_path / "run")
+    write_status(tmp_path / "run", "killed")
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("threads: 1", "threads: 2"))
+    resume(tmp_path / "run")
+    assert "2 threads instead of 1: the numbers may differ in the last bits" in capsys.readouterr().err
+
+
+@pytest.mark.reliability("T02")
 def test_the_config_records_what_was_chosen_automatically(tmp_path: Path) -> None:
     start(make_config(*SMALL, "threads=null"), tmp_path / "run")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
@@ -100,7 +123,10 @@ def test_the_config_records_what_was_chosen_automatically(tmp_path: Path) -> Non
     assert read_status(tmp_path / "run")["threads"] == config["threads"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
+@pytest.mark.reliability("T11")
 def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -115,8 +141,9 @@ def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
     saved = checkpoint.load(directory / "checkpoints" / "last.ckpt")
     assert f"at step {saved['global_step']};" in status["reason"]
     assert saved["global_step"] >= 200
+    for name in ("last", "previous", "best"):
+        (directory / "checkpoints" / f"{name}.ckpt").unlink()
     with pytest.raises(UserError, match=r"last\.ckpt does not exist"):
-        (directory / "checkpoints" / "last.ckpt").unlink()
         resume(directory)
 
 

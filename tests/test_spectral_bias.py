@@ -10,7 +10,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from support import make_config
 
-from coordnet.assemble import assemble, check_config
+from coordnet.assemble import assemble
+from coordnet.config import check_config
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import gaussian

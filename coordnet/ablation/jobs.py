@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from coordnet.ablation.sweep import read_sweep
-from coordnet.ablation.worker import GRACE, work
+from coordnet.ablation.worker import work
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
+from coordnet.runs.child import GRACE
 from coordnet.runs.directory import ENDED, STATUS, claim, is_held, is_run, read_status, write_status
 
 POLL = 0.2

@@ -1,26 +1,22 @@
 """One job of a sweep, in a process of its own."""
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from coordnet.errors import STORAGE, Diverged, Interrupted, UserError
+from coordnet.runs.child import end_with_parent
 
 LOG = "job.log"
-GRACE = 30.0
 
 
 def work(run: Path, config: Mapping[str, Any], allow: Sequence[str]) -> None:
     """Run a job with its output in job.log; the exit codes are those of `coordnet train`."""
     # Ctrl-C reaches the driver only, which passes it on once: a second signal would end the job unsaved.
     os.setpgid(0, 0)
-    threading.Thread(target=end_with_driver, daemon=True).start()
+    end_with_parent()
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOG).open("a") as log:
         os.dup2(log.fileno(), 1)
@@ -35,13 +31,3 @@ def work(run: Path, config: Mapping[str, Any], allow: Sequence[str]) -> None:
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(STORAGE)
-
-
-def end_with_driver() -> None:
-    """Save and stop when the driver is gone; at once if that takes too long."""
-    driver = multiprocessing.parent_process()
-    assert driver is not None
-    driver.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -21,6 +21,8 @@ from coordnet.signals.base import Evaluation as Scores
 # In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
 ENLARGED = (256, 1536)
 PANEL_HEIGHTS = (256, 400)
+# A prediction whose standard deviation is below this share of the target's is the same everywhere.
+CONSTANT = 1e-3
 
 
 def picture_steps() -> Iterator[int]:
@@ -49,6 +51,7 @@ class Evaluation(L.Callback):
     Attributes:
         latest: The last row written.
         score: The last score, higher is better; checkpoints go by it.
+        constant: Whether the last prediction was the same everywhere, and its target was not.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Evaluation(L.Callback):
         self.resumed_at: float | None = None
         self.latest: dict[str, float] = {}
         self.score = -math.inf
+        self.constant = False
 
     @property
     def file(self) -> Path:
@@ -75,7 +79,8 @@ class Evaluation(L.Callback):
         self.seconds = state_dict["seconds"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        metrics_file.cut_back(self.file, trainer.global_step if trainer.global_step else -1)
+        if trainer.is_global_zero:
+            metrics_file.cut_back(self.file, trainer.global_step if trainer.global_step else -1)
         if trainer.global_step == 0:
             self.evaluate(trainer, pl_module, loss=math.nan)
 
@@ -90,9 +95,9 @@ class Evaluation(L.Callback):
         last = step == trainer.max_steps
         if self.is_due(step) or last:
             self.stop_clock()
-            self.evaluate(trainer, pl_module, check_finite(outputs["loss"], trainer))
+            self.evaluate(trainer, pl_module, finite_loss(outputs, trainer))
         elif step % self.log_every == 0:
-            self.record(trainer, {"train/loss": check_finite(outputs["loss"], trainer)})
+            self.record(trainer, {"train/loss": finite_loss(outputs, trainer)})
 
     def is_due(self, step: int) -> bool:
         return step % self.every == 0 or is_picture_step(step)
@@ -112,9 +117,13 @@ class Evaluation(L.Callback):
             raise Diverged(f"the field is not finite at step {step}")
         bands = None
         if evaluation.samples is not None:
-            bands = band_errors(*evaluation.samples, model.batches.signal.domain.nyquist)
+            prediction, target, nyquist = evaluation.samples
+            bands = band_errors(prediction, target, nyquist, model.batches.signal.domain.nyquist)
+            self.constant = bool(prediction.std() < CONSTANT * target.std())
         self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **evaluation.metrics}
         self.latest |= bands.metrics() if bands else {}
+        if not trainer.is_global_zero:
+            return
         metrics_file.append(self.file, self.latest)
         finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}
         if step == 0:
@@ -169,9 +178,13 @@ class Evaluation(L.Callback):
                 logger.experiment.add_image(name, picture, step, dataformats="HWC")
 
 
-def check_finite(loss: torch.Tensor, trainer: L.Trainer) -> float:
-    value = float(loss)
+def finite_loss(outputs: Any, trainer: L.Trainer) -> float:
+    """The loss of the step, the mean over all processes that share its batch."""
+    value = float(trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean"))
     if not math.isfinite(value):
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        raise Diverged(f"train/loss is {value} at step {trainer.global_step} with learning rate {rate:.3g}")
+        raise Diverged(f"train/loss is {value} at step {trainer.global_step} with {learning_rate(trainer)}")
     return value
+
+
+def learning_rate(trainer: L.Trainer) -> str:
+    return f"learning rate {trainer.optimizers[0].param_groups[0]['lr']:.3g}"

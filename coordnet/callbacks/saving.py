@@ -5,9 +5,10 @@ from typing import Any
 import lightning as L
 import torch
 
-from coordnet.callbacks.evaluation import Evaluation
+from coordnet.callbacks.evaluation import Evaluation, learning_rate
 from coordnet.callbacks.interruption import Interruption
 from coordnet.errors import Diverged
+from coordnet.runs import checkpoint
 
 
 class Saving(L.Callback):
@@ -40,16 +41,20 @@ class Saving(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         scored = step % self.every == 0 or step == trainer.max_steps
-        if scored or self.interruption.received:
+        ends = self.interruption.agreed(trainer)
+        if scored or ends:
             self.save(trainer, scored)
-        if self.interruption.received:
+        if ends:
             trainer.should_stop = True
 
     def save(self, trainer: L.Trainer, scored: bool) -> None:
         self.evaluation.stop_clock()
-        if not all(torch.isfinite(p).all() for p in trainer.lightning_module.parameters()):
-            raise Diverged(f"some weight is not finite at step {trainer.global_step}")
+        for name, weight in trainer.lightning_module.named_parameters():
+            if not torch.isfinite(weight).all():
+                raise Diverged(
+                    f"{name} is not finite at step {trainer.global_step} with {learning_rate(trainer)}"
+                )
         if scored and self.evaluation.score > self.best:
             self.best = self.evaluation.score
-            trainer.save_checkpoint(self.folder / "best.ckpt")
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+            trainer.save_checkpoint(self.folder / checkpoint.BEST)
+        trainer.save_checkpoint(self.folder / checkpoint.LAST)

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +36,22 @@ def main(argv: list[str]) -> None:
     )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output {output} is not a new or empty directory")
-    config = compose_config(options.overrides, options.config_dir)
+    config = compose_config(options.overrides, options.config_dir, options.allow)
     report, picture = inspect(config, options.allow)
     print("\n".join(spoken(report)))
     write(output, report, picture)
 
 
-def compose_config(overrides: list[str], own: str | None) -> dict[str, Any]:
+def compose_config(overrides: list[str], own: str | None, allow: Sequence[str]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from coordnet.cli.train import explain, plain, quoted
+    from coordnet.cli.train import explain, guard, plain, quoted
     from coordnet.shipped import config_dir
 
     os.environ.setdefault("COORDNET_RUN_ID", "inspect")
+    guard(allow)
     place = [] if own is None else [f"hydra.searchpath=['file://{Path(own).absolute()}']"]
     if own is not None and not Path(own).is_dir():
         raise UserError(f"--config-dir {own} does not exist")
@@ -59,7 +60,9 @@ def compose_config(overrides: list[str], own: str | None) -> dict[str, Any]:
             return plain(compose("train", [*place, *map(quoted, overrides)]))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from None
-    except (ValueError, KeyError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"the overrides do not make a config: {' '.join(str(error).split())}") from None
 
 
@@ -67,8 +70,8 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     """The report on a config's encoding on the domain of its signal, and its picture."""
     import lightning as L
 
-    from coordnet.assemble import check_config
     from coordnet.build import build
+    from coordnet.config import check_config
     from coordnet.diagnostics.encoding_figure import draw
     from coordnet.diagnostics.encoding_report import measure
     from coordnet.diagnostics.proposal import propose

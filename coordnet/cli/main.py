@@ -12,6 +12,7 @@ COMMANDS = {
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",
     "board": "TensorBoard on a directory of runs",
+    "doctor": "whether this machine is fit: versions, cores, memory, disk, configs",
 }
 
 USAGE = "\n".join(

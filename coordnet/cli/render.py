@@ -1,8 +1,12 @@
 """`coordnet render RUN`."""
 
 import argparse
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+
+from coordnet.errors import Interrupted
 
 
 def numbers(count: int, kind: type) -> Callable[[str], tuple[float, ...]]:
@@ -15,6 +19,11 @@ def numbers(count: int, kind: type) -> Callable[[str], tuple[float, ...]]:
         return values
 
     return parse
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that the unfinished picture is removed."""
+    raise Interrupted(f"ended by {signal.Signals(number).name}", 128 + number)
 
 
 def main(argv: list[str]) -> None:
@@ -35,6 +44,7 @@ def main(argv: list[str]) -> None:
         "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."
     )
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, end)
     from coordnet.runs.render import render
 
     path = render(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -22,6 +23,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.ablation.sweep import SETTINGS, check_settings
 from coordnet.build import did_you_mean
+from coordnet.config import check_config, check_numbers, check_targets
 from coordnet.errors import Diverged, UserError
 from coordnet.shipped import config_dir
 
@@ -29,6 +31,7 @@ PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
 ASKS_ONLY = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
 
 failures: list[Exception] = []
+compose = ConfigLoaderImpl.load_configuration
 
 
 def main(argv: list[str]) -> None:
@@ -37,6 +40,7 @@ def main(argv: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ["COORDNET_RUN_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     register_plugins(allow)
+    guard(allow)
     Validate.allow = allow
     run = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(Task(allow))
     try:
@@ -75,6 +79,8 @@ def arguments(argv: list[str]) -> list[str]:
             if value is None:
                 raise UserError(f"{argument} needs a value")
             options += [argument, value]
+        elif argument.startswith("--experimental-rerun"):
+            raise UserError(f"{argument} is not supported: it would run what a pickle file holds")
         elif argument.startswith("-"):
             options.append(argument)
         else:
@@ -114,6 +120,17 @@ def register_plugins(allow: Sequence[str]) -> None:
         plugins.register(plugin)
 
 
+def guard(allow: Sequence[str]) -> None:
+    """Check all targets of every config that Hydra composes, its own part included, before Hydra calls any of them."""
+
+    def load(*arguments: Any, **options: Any) -> DictConfig:
+        config = compose(*arguments, **options)
+        check_targets(OmegaConf.to_container(config, resolve=False), allow)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """A run's config as plain values, without what only Hydra and sweeps read; relative paths made absolute."""
     kept = [str(key) for key in config if key not in ("hydra", *SETTINGS)]
@@ -129,11 +146,14 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def check(config: DictConfig, allow: Sequence[str] = ()) -> dict[str, Any]:
     """The plain config, after all that it names was built, so that a mistake shows before anything is made."""
-    from coordnet.runs.run import prepare
-
     check_settings(*(config[key] for key in SETTINGS))
     result = plain(config)
-    prepare(result, allow)
+    check_config(result)
+    check_numbers(result, config.hydra.runtime.choices)
+    from coordnet.runs.memory import check_memory
+    from coordnet.runs.run import prepare
+
+    check_memory(prepare(result, allow)[1], result["max_memory"])
     return result
 
 

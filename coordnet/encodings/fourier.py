@@ -15,7 +15,12 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
 
+# What float32 coordinates in [-1, 1] can follow, and can see at all.
 MAX_FREQUENCY = 2**24
+MIN_FREQUENCY = 2**-24
+# Of frequencies, features or bins: a batch of 8192 samples then takes gigabytes.
+MAX_COUNT = 2**16
+MAX_SEED = 2**63 - 1
 
 Distribution = Literal["gaussian", "uniform", "log_uniform", "laplace"]
 
@@ -125,9 +130,23 @@ def at_least(key: str, value: float, low: float) -> None:
         raise UserError(f"encoding.{key}={value} must be at least {low}")
 
 
-def above_zero(key: str, value: float) -> None:
+def at_most(key: str, value: float, high: float) -> None:
+    if value > high:
+        raise UserError(f"encoding.{key}={value} must be at most {high}")
+
+
+def check_count(key: str, count: int, low: int = 1) -> None:
+    """Refuse a number of frequencies or features outside [low, MAX_COUNT]."""
+    at_least(key, count, low)
+    at_most(key, count, MAX_COUNT)
+
+
+def check_cycles(key: str, value: float) -> None:
+    """Refuse an option in cycles across the domain outside [2^-24, 2^24]."""
     if value <= 0:
         raise UserError(f"encoding.{key}={value} must be above 0")
+    if not MIN_FREQUENCY <= value <= MAX_FREQUENCY:
+        raise UserError(f"encoding.{key}={value} must lie between 2^-24 and 2^24 cycles across the domain")
 
 
 def octaves_below_nyquist(domain: Domain, lowest: float) -> int:
@@ -154,22 +173,23 @@ def positional(
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: L; by default the most whose top frequency stays below the training Nyquist.
+        num_frequencies: L, up to 2^16; by default the most whose top frequency stays below the training Nyquist.
         lowest: f in cycles across the domain: 1 in the paper (its sin(2^k pi x)), 1 / pi in its code (sin(2^k x)), 2
             for sin(2^k 2 pi x).
-        highest: The top frequency, at least `lowest`; by default 2^(L-1) times that.
+        highest: The top frequency, from `lowest` to 2^24; by default 2^(L-1) times `lowest`.
         spacing: Of the L frequencies from the lowest to the highest: evenly in their logarithm, or "linear".
         include_input: Put the coordinates themselves in front, as NeRF's code does.
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         integrates: Average the waves over the footprint of a sample where it is known (Barron et al. 2021).
     """
-    above_zero("lowest", lowest)
+    check_cycles("lowest", lowest)
     if num_frequencies is None:
         num_frequencies = octaves_below_nyquist(domain, lowest)
-    at_least("num_frequencies", num_frequencies, 1)
+    check_count("num_frequencies", num_frequencies)
     bands = lowest * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
     if highest is not None:
         at_least("highest", highest, lowest)
+        check_cycles("highest", highest)
         at_least("num_frequencies", num_frequencies, 2)
         bands = torch.logspace(math.log2(lowest), math.log2(highest), num_frequencies, 2, dtype=torch.float64)
     if spacing == "linear":
@@ -198,12 +218,13 @@ def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -
 
     Args:
         domain: Gives positions and dimension.
-        num_features: Over all axes together, rounded up to a multiple of 2d.
-        base: 10000 in the paper.
+        num_features: Over all axes together, in [2, 2^16], rounded up to a multiple of 2d.
+        base: 10000 in the paper; above 1, and at most 10^12.
     """
-    at_least("num_features", num_features, 2)
+    check_count("num_features", num_features, 2)
     if base <= 1:
         raise UserError(f"encoding.base={base} must be above 1")
+    at_most("base", base, 10**12)
     pairs = math.ceil(num_features / (2 * domain.dim))
     rates = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     # p = (x - o) n / 2 for n training samples across the domain, so p w = pi f (x - o) with f = w n / (2 pi).
@@ -217,15 +238,17 @@ def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = No
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: Frequencies over all axes together; each axis gets its share, rounded down.
-        octaves: The top frequency is 2^octaves - 1; by default just below half the training Nyquist,
-            which gives the paper's 6 at its 256 training samples per axis.
+        num_frequencies: Frequencies over all axes together, up to 2^16; each axis gets its share, rounded down.
+        octaves: The top frequency is 2^octaves - 1, octaves above 0 and at most 24; by default just below half the
+            training Nyquist, which gives the paper's 6 at its 256 training samples per axis.
     """
     share = num_frequencies // domain.dim
-    at_least("num_frequencies", num_frequencies, 2 * domain.dim)
+    check_count("num_frequencies", num_frequencies, 2 * domain.dim)
     if octaves is None:
         octaves = max(1.0, math.log2(domain.nyquist / 2))
-    above_zero("octaves", octaves)
+    if octaves <= 0:
+        raise UserError(f"encoding.octaves={octaves} must be above 0")
+    at_most("octaves", octaves, math.log2(MAX_FREQUENCY))
     bands = 2 ** torch.linspace(0, octaves, share) - 1
     return Fourier(on_each_axis(bands, domain.dim))
 
@@ -235,14 +258,14 @@ def geometric(domain: Domain, num_frequencies: int = 16, scale: float | None = N
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: m, per axis.
+        num_frequencies: m, per axis, up to 2^16.
         scale: In cycles across the domain; not reached, but what the next frequency would be. By default the training
             Nyquist. 1 would make all frequencies equal, and is refused.
     """
-    at_least("num_frequencies", num_frequencies, 1)
+    check_count("num_frequencies", num_frequencies)
     if scale is None:
         scale = max(2.0, domain.nyquist)
-    above_zero("scale", scale)
+    check_cycles("scale", scale)
     if scale == 1:
         raise UserError("encoding.scale=1 makes all frequencies equal; choose another")
     bands = scale ** (torch.arange(num_frequencies) / num_frequencies)
@@ -256,14 +279,16 @@ def harmonic(
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: n; by default 16, or as many as stay below the training Nyquist.
-        decay: p; 0 weights all alike, larger ones favour low frequencies.
+        num_frequencies: n, up to 2^16; by default 16, or as many as stay below the training Nyquist.
+        decay: p, in [-3, 1000]; 0 weights all alike, larger ones favour low frequencies.
         unit_norm: Divide by the root of the sum of all squared amplitudes, so that the features of any point have
             length 1, as in the paper's 1-D experiments.
     """
     if num_frequencies is None:
         num_frequencies = min(16, max(1, math.ceil(domain.nyquist) - 1))
-    at_least("num_frequencies", num_frequencies, 1)
+    check_count("num_frequencies", num_frequencies)
+    at_least("decay", decay, -3)
+    at_most("decay", decay, 1000)
     bands = torch.arange(1, num_frequencies + 1).float()
     amplitudes = (bands**-decay).repeat(domain.dim)
     if unit_norm:
@@ -286,8 +311,8 @@ def gaussian(
         domain: Gives the dimension and the training Nyquist frequency.
         scale: Standard deviation per axis in cycles across the domain, the paper's sigma on [0, 1];
             by default 0.08 of the training Nyquist, about the paper's 10 at its 256 training samples.
-        num_frequencies: m.
-        seed: Of the draw, which is saved with the weights.
+        num_frequencies: m, up to 2^16.
+        seed: Of the draw, which is saved with the weights; at least 0.
         trainable: The draw is where training starts.
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         unit_norm: Divide by the root of m, so that the features of any point have length 1.
@@ -323,8 +348,8 @@ def sampled(
             or "log_uniform" +-scale^u with u uniform in [0, 1].
         scale: In cycles across the domain; by default such that the standard deviation is 0.08 of the training Nyquist
             (log-uniform: half of the training Nyquist).
-        num_frequencies: m.
-        seed: Of the draw, which is saved with the weights.
+        num_frequencies: m, up to 2^16.
+        seed: Of the draw, which is saved with the weights; at least 0.
         trainable: The draw is where training starts.
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         unit_norm: Divide by the root of m, so that the features of any point have length 1.
@@ -333,8 +358,10 @@ def sampled(
         raise UserError(f"encoding.distribution={distribution!r} must be one of {', '.join(DEFAULT_SCALES)}")
     if scale is None:
         scale = DEFAULT_SCALES[distribution] * domain.nyquist
-    above_zero("scale", scale)
-    at_least("num_frequencies", num_frequencies, 1)
+    check_cycles("scale", scale)
+    check_count("num_frequencies", num_frequencies)
+    at_least("seed", seed, 0)
+    at_most("seed", seed, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)
     shape = (num_frequencies, domain.dim)
 

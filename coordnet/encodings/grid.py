@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import at_least
+from coordnet.encodings.fourier import check_count
+from coordnet.errors import UserError
+from coordnet.networks.base import MAX_WEIGHTS
 
 REACH = 1e-4
 
@@ -24,9 +26,9 @@ class Grid(Encoding):
 
     Args:
         domain: Gives the dimension and the training samples.
-        resolution: Nodes along the longest axis, at least 2, and as densely along the others; the training samples if
-            not given.
-        channels: Of each value.
+        resolution: Nodes along the longest axis, in [2, 2^16], and as densely along the others; the training samples
+            if not given.
+        channels: Of each value, up to 2^16; 2^28 in all.
     """
 
     first: Tensor
@@ -37,13 +39,18 @@ class Grid(Encoding):
 
     def __init__(self, domain: Domain, resolution: int | None = None, channels: int = 4) -> None:
         super().__init__()
-        at_least("channels", channels, 1)
+        check_count("channels", channels)
         samples = [math.ceil(n / domain.stride) for n in domain.size]
         self.nodes = samples
         if resolution is not None:
-            at_least("resolution", resolution, 2)
+            check_count("resolution", resolution, 2)
             density = (resolution - 1) / max(1, *(n - 1 for n in samples))
             self.nodes = [1 + math.ceil((n - 1) * density) for n in samples]
+        weights = math.prod(self.nodes) * channels
+        if weights > MAX_WEIGHTS:
+            raise UserError(
+                f"encoding.resolution={resolution} makes {weights} values; {MAX_WEIGHTS} are allowed"
+            )
         last = torch.tensor(self.nodes) - 1
         start = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
         end = domain.centres((torch.tensor(samples) - 1) * domain.stride)

@@ -2,6 +2,8 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
+from coordnet.encodings.fourier import MAX_FREQUENCY
+from coordnet.errors import UserError
 
 
 class Identity(Encoding):
@@ -10,13 +12,16 @@ class Identity(Encoding):
     Args:
         domain: Gives the dimension.
         scale: Factor; 1 keeps [-1, 1].
-        offset: Added after scaling; scale 0.5 and offset 0.5 give [0, 1].
+        offset: Added after scaling; scale 0.5 and offset 0.5 give [0, 1]. Both in [-2^24, 2^24].
     """
 
     raw = True
 
     def __init__(self, domain: Domain, scale: float = 1.0, offset: float = 0.0) -> None:
         super().__init__()
+        for key, value in (("scale", scale), ("offset", offset)):
+            if abs(value) > MAX_FREQUENCY:
+                raise UserError(f"encoding.{key}={value} must lie between -2^24 and 2^24")
         self.in_dim = self.out_dim = domain.dim
         self.scale = scale
         self.offset = offset

@@ -8,8 +8,8 @@ from torch import Tensor
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import (
-    above_zero,
-    at_least,
+    check_count,
+    check_cycles,
     check_frequencies,
     listed,
     octaves_below_nyquist,
@@ -118,7 +118,7 @@ class Sine(Encoding):
 
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: By default the most whose top frequency stays below the training Nyquist.
+        num_frequencies: Up to 2^16; by default the most whose top frequency stays below the training Nyquist.
         lowest: f in cycles across the domain; 1/2 makes the slowest wave rise from end to end.
     """
 
@@ -126,10 +126,10 @@ class Sine(Encoding):
 
     def __init__(self, domain: Domain, num_frequencies: int | None = None, lowest: float = 0.5) -> None:
         super().__init__()
-        above_zero("lowest", lowest)
+        check_cycles("lowest", lowest)
         if num_frequencies is None:
             num_frequencies = octaves_below_nyquist(domain, lowest)
-        at_least("num_frequencies", num_frequencies, 1)
+        check_count("num_frequencies", num_frequencies)
         bands = lowest * 2.0 ** torch.arange(num_frequencies)
         check_frequencies(bands)
         self.register_buffer("frequencies", on_each_axis(bands, domain.dim))

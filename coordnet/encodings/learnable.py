@@ -3,7 +3,9 @@ from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import Fourier, at_least, gaussian
+from coordnet.encodings.fourier import Fourier, check_count, gaussian
+from coordnet.errors import UserError
+from coordnet.networks.base import MAX_WEIGHTS
 
 
 class LearnableFourier(Encoding):
@@ -16,9 +18,9 @@ class LearnableFourier(Encoding):
         domain: Gives the dimension and the training Nyquist frequency.
         scale: Standard deviation of the B that training starts from, in cycles across the domain; by default 0.08 of
             the training Nyquist, as in `gaussian`.
-        num_frequencies: m.
-        width: Of the hidden layer.
-        num_features: Width of the result.
+        num_frequencies: m, up to 2^16.
+        width: Of the hidden layer, up to 2^16. The MLP may have 2^28 weights.
+        num_features: Width of the result, up to 2^16.
         seed: Of the draw of B. The MLP's weights are drawn as those of networks are.
     """
 
@@ -33,9 +35,12 @@ class LearnableFourier(Encoding):
     ) -> None:
         super().__init__()
         draw = gaussian(domain, scale, num_frequencies, seed).frequencies
-        at_least("width", width, 1)
-        at_least("num_features", num_features, 1)
+        check_count("width", width)
+        check_count("num_features", num_features)
         waves = 2 * num_frequencies
+        weights = width * (waves + num_features)
+        if weights > MAX_WEIGHTS:
+            raise UserError(f"encoding.width={width} makes {weights} weights; {MAX_WEIGHTS} are allowed")
         self.fourier = Fourier(draw, amplitudes=torch.full((num_frequencies,), waves**-0.5), trainable=True)
         self.mlp = nn.Sequential(nn.Linear(waves, width), nn.GELU(), nn.Linear(width, num_features))
         self.in_dim = domain.dim

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import at_least
+from coordnet.encodings.fourier import check_count
 
 
 class OneBlob(Encoding):
@@ -19,7 +19,7 @@ class OneBlob(Encoding):
 
     Args:
         domain: Gives the dimension.
-        num_bins: n, across the longest axis, at least 1.
+        num_bins: n, across the longest axis, in [1, 2^16].
         periodic: x = -1 and x = 1 are the same place, on every axis, and the bins of an axis always add up to 1.
             Otherwise what is beyond the outermost bins is lost: at x = -1 and x = 1 they add up to 1/2.
     """
@@ -28,7 +28,7 @@ class OneBlob(Encoding):
 
     def __init__(self, domain: Domain, num_bins: int = 16, periodic: bool = False) -> None:
         super().__init__()
-        at_least("num_bins", num_bins, 1)
+        check_count("num_bins", num_bins)
         self.num_bins = num_bins
         self.periodic = periodic
         self.register_buffer("edges", torch.arange(num_bins + 1) / num_bins)

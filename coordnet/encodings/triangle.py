@@ -3,7 +3,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import at_least, check_frequencies, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import check_count, check_frequencies, octaves_below_nyquist, on_each_axis
 
 LOWEST = 0.5
 
@@ -30,7 +30,7 @@ class Triangle(Encoding):
         super().__init__()
         if num_frequencies is None:
             num_frequencies = octaves_below_nyquist(domain, LOWEST)
-        at_least("num_frequencies", num_frequencies, 1)
+        check_count("num_frequencies", num_frequencies)
         levels = torch.arange(num_frequencies)
         self.register_buffer("bands", LOWEST * 2.0**levels)
         check_frequencies(self.bands)

@@ -5,6 +5,8 @@ from coordnet.coords import FieldFunction
 from coordnet.errors import UserError
 from coordnet.forward_maps.base import Batch, ForwardMap
 
+MOST_SAMPLES = 2**16
+
 
 class Integrate(ForwardMap):
     """The field is observed through its integrals along line segments: value (n, C).
@@ -14,15 +16,17 @@ class Integrate(ForwardMap):
     exact for linear fields. The points are fixed, so features finer than their distance can go unseen.
 
     Args:
-        num_samples: Points per line, at least 1.
+        num_samples: Points per line, in [1, 2^16].
     """
 
     needs = ("lines",)
 
     def __init__(self, num_samples: int = 128) -> None:
         super().__init__()
-        if num_samples < 1:
-            raise UserError(f"forward_map.num_samples={num_samples} must be at least 1")
+        if not 1 <= num_samples <= MOST_SAMPLES:
+            raise UserError(
+                f"forward_map.num_samples={num_samples} must be at least 1 and at most {MOST_SAMPLES}"
+            )
         self.num_samples = num_samples
 
     def forward(self, field: FieldFunction, batch: Batch) -> dict[str, Tensor]:

@@ -13,8 +13,9 @@ class Mlp(Network):
     Args:
         in_dim: Width of the features.
         out_dim: Channels of the signal.
-        depth: Hidden layers ("4 layers of 256" in Tancik et al. 2020 is depth 3); 0 reads the features out linearly.
-        width: Units of each hidden layer.
+        depth: Hidden layers ("4 layers of 256" in Tancik et al. 2020 is depth 3), up to 1024; 0 reads the features out
+            linearly.
+        width: Units of each hidden layer. All layers together may have 2^28 weights.
         skip: The features are concatenated again to the output of this many hidden layers (NeRF: 4 at depth 8).
         init: "glorot_normal" with biases from N(0, 0.01^2), as in Tancik et al. 2020; "torch" is PyTorch's default,
             weights and biases uniform within 1/sqrt(n), n the layer's inputs, as in Rahaman et al. 2019;
@@ -35,7 +36,7 @@ class Mlp(Network):
         output: Literal["sigmoid", "linear"] = "sigmoid",
     ) -> None:
         super().__init__()
-        check_shape(depth, width, least=0)
+        check_shape(in_dim, depth, width, least=0)
         if skip is not None and depth < 2:
             raise UserError(f"network.skip={skip} needs network.depth of at least 2")
         if skip is not None and not 1 <= skip < depth:

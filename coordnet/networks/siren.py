@@ -17,10 +17,10 @@ class Siren(Network):
     Args:
         in_dim: Width of the features; pass coordinates with the identity encoding.
         out_dim: Channels of the signal.
-        depth: Hidden sine layers.
-        width: Units of each hidden layer.
-        omega_first: Frequency factor of the first layer.
-        omega_hidden: Frequency factor of the others.
+        depth: Hidden sine layers, up to 1024.
+        width: Units of each hidden layer. All layers together may have 2^28 weights.
+        omega_first: Frequency factor of the first layer, in [10^-6, 10^6].
+        omega_hidden: Frequency factor of the others, likewise.
         bias_init: "siren" draws a bias within its weights' bound, which gives the theory's standard deviation;
             "torch" within 1/sqrt(n), as the authors' code does, which gives about 1.5 times that.
     """
@@ -39,10 +39,12 @@ class Siren(Network):
         bias_init: Literal["torch", "siren"] = "torch",
     ) -> None:
         super().__init__()
-        check_shape(depth, width)
+        check_shape(in_dim, depth, width)
         for name, omega in (("omega_first", omega_first), ("omega_hidden", omega_hidden)):
             if omega <= 0:
                 raise UserError(f"network.{name}={omega} must be above 0")
+            if not 1e-6 <= omega <= 1e6:
+                raise UserError(f"network.{name}={omega} must lie between 1e-6 and 1e6")
         self.omegas = [omega_first] + [omega_hidden] * (depth - 1)
         self.hidden = nn.ModuleList(nn.Linear(n, width) for n in [in_dim] + [width] * (depth - 1))
         self.out = nn.Linear(width, out_dim)

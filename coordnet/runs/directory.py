@@ -36,25 +36,29 @@ def claim(directory: Path) -> IO[str]:
         UserError: Another live process holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = (directory / LOCK).open("a+")
-    for attempt in range(ATTEMPTS):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if attempt < ATTEMPTS - 1:
-                time.sleep(0.02)
-                continue
-            lock.seek(0)
-            holder = lock.read().strip()
-            lock.close()
-            raise UserError(
-                f"{directory} is in use by {holder}; wait for it or choose another directory"
-            ) from None
+    lock = (directory / LOCK).open("a+", errors="replace")
+    try:
+        lock_or_refuse(lock, directory)
+    except BaseException:
+        lock.close()
+        raise
     lock.truncate(0)
     lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
     lock.flush()
     return lock
+
+
+def lock_or_refuse(lock: IO[str], directory: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if attempt < ATTEMPTS - 1:
+                time.sleep(0.02)
+    lock.seek(0)
+    holder = " ".join(lock.read().split())
+    raise UserError(f"{directory} is in use by {holder}; wait for it or choose another directory")
 
 
 def is_held(directory: Path) -> bool:
@@ -79,9 +83,9 @@ def read_status(directory: Path) -> Mapping[str, Any]:
         status = json.loads((directory / STATUS).read_text())
     except FileNotFoundError:
         raise UserError(f"{directory} is no run: it has no {STATUS}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{directory / STATUS} is damaged: {error}") from None
-    if not isinstance(status, dict) or "status" not in status:
+    if not isinstance(status, dict) or not isinstance(status.get("status"), str):
         raise UserError(f"{directory / STATUS} is damaged: it holds no status")
     if status["status"] == "running" and not is_held(directory):
         return {**status, "status": "killed"}

@@ -33,14 +33,16 @@ def header(path: Path) -> list[str]:
     """Column names; none if the file is missing, or was cut short before its first line was whole."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="replace") as file:
         first = file.readline()
     return next(csv.reader([first]), []) if first.endswith("\n") else []
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Complete rows; a last line that a kill cut short is left out."""
+    """Complete rows, each with a "step"; a last line that a kill cut short is left out."""
     rows, damage = salvage(path)
+    if rows and "step" not in rows[0]:
+        damage = "it has no column step"
     if damage:
         raise UserError(f"{path} is damaged: {damage}")
     return rows
@@ -62,8 +64,8 @@ def salvage(path: Path) -> tuple[list[dict[str, float]], str]:
 
 def cut_back(path: Path, step: int) -> None:
     """Drop all rows after `step`: a resumed run makes them again."""
-    columns = header(path)
     kept = [row for row in read(path) if row["step"] <= step]
+    columns = header(path)
     lines = [",".join(columns), *(",".join(format(row[c], ".7g") for c in columns) for row in kept)]
     if columns:
         write_text(path, "\n".join(lines) + "\n")

@@ -1,19 +1,19 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import imageio.v3 as imageio
-import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.errors import UserError
+from coordnet.runs import png
 from coordnet.runs.run import load_model
 
-POINTS_PER_BAND = 1 << 20
+POINTS_PER_BAND = 1 << 18
 MAX_SIDE = 1 << 16
 
 
@@ -26,7 +26,7 @@ def render(
     which: str = "last",
     allow: Sequence[str] = (),
 ) -> Path:
-    """Evaluate the field of a run on a grid of any density and write a PNG.
+    """Evaluate the field of a run on a grid of any density and write a PNG, band by band: memory stays bounded.
 
     Args:
         run: The run's directory.
@@ -39,11 +39,21 @@ def render(
 
     Returns:
         The file written.
+
+    Raises:
+        UserError: The run, its signal or an option does not allow it.
+        OSError: The file cannot be written. Where the directory is at fault, nothing has been evaluated yet.
     """
     _, model = load_model(run, which, allow)
-    domain = model.batches.signal.domain
+    signal = model.batches.signal
+    domain = signal.domain
     if domain.dim != 2:
         raise UserError(f"{run} holds a signal in {domain.dim} dimensions; render makes images of 2")
+    if signal.channels not in png.COLOUR_TYPES:
+        raise UserError(
+            f"{run} holds a signal of {signal.channels} channels; render makes images of 1 (grey), 3 (RGB) "
+            "or 4 (RGBA)"
+        )
     box = tuple(crop) if crop else (0.0, 0.0, *map(float, domain.size))
     if not (all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]):
         raise UserError(f"--crop {box} must be left,top,right,bottom with left < right and top < bottom")
@@ -56,30 +66,28 @@ def render(
     path = output or run / "images" / f"render-{size[0]}x{size[1]}.png"
     if path.exists():
         raise UserError(f"{path} exists; choose another --output")
-    pixels = evaluate_grid(model.field, domain, box, size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.tmp.png")
-    imageio.imwrite(partial, pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    partial.replace(path)
+    bands = evaluate_grid(model.field, domain, box, size)
+    png.write(path, (size[1], size[0], signal.channels), bands)
     return path
 
 
 @torch.no_grad()
 def evaluate_grid(
     field: FieldFunction, domain: Domain, box: Sequence[float], size: Sequence[int]
-) -> np.ndarray:
-    """Pixels (height, width, channels) uint8 of a field over a box given in pixels of the domain."""
+) -> Iterator[viz.Picture]:
+    """Pixels of a field over a box given in pixels of the domain, in bands (rows, width, channels) from the top."""
     width, height = size
     x = pixel_centres(box[0], box[2], width)
     y = pixel_centres(box[1], box[3], height)
-    bands = []
     parts = list(chunks(height, max(1, POINTS_PER_BAND // width)))
-    for part in track(parts, "rendering", transient=True, disable=len(parts) < 4):
+    console = Console(stderr=True)
+    silent = len(parts) < 4 or not console.is_terminal
+    for part in track(parts, "rendering", console=console, transient=True, disable=silent):
         rows, columns = torch.meshgrid(y[part], x, indexing="ij")
         position = torch.stack([columns, rows], dim=-1)
         coords = (2 * position - torch.tensor(domain.size)) / max(domain.size)
-        bands.append(viz.to_pixels(in_chunks(field, coords.float()).numpy()))
-    return np.concatenate(bands)
+        yield viz.to_pixels(in_chunks(field, coords.float()).numpy())
 
 
 def pixel_centres(start: float, stop: float, count: int) -> Tensor:

@@ -1,32 +1,29 @@
 """One run: from a config and an empty directory to metrics, pictures and checkpoints in it."""
 
-import logging
-import math
+import sys
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import yaml
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from coordnet.assemble import assemble, check_config, is_trained
-from coordnet.callbacks.evaluation import Evaluation
-from coordnet.callbacks.interruption import Interruption
-from coordnet.callbacks.kernel import Kernel
-from coordnet.callbacks.progress import ProgressBar
-from coordnet.callbacks.saving import Saving
+from coordnet.assemble import assemble, is_trained
+from coordnet.config import Config, check_config
 from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
+from coordnet.runs.memory import check_memory
 from coordnet.runs.provenance import provenance
+from coordnet.runs.ranks import run_ranks
+from coordnet.runs.training import flatten, steps_of, train
 from coordnet.runtime import keep_memory, set_threads
 
-Config = Mapping[str, Any]
 CONFIG = "config.yaml"
+# What a run may be resumed with a new value of.
+MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
 
 
 def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
@@ -48,18 +45,20 @@ def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[st
     with claim(directory):
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
-        return begin(config, model, directory)
+        return begin(config, model, directory, allow)
 
 
 def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
     """Continue a run where its last checkpoint stands; returns the final metrics."""
     config = read_config(directory)
-    status = read_status(directory)["status"]
-    if status == "finished":
-        raise UserError(f"{directory} is finished; there is nothing to resume")
+    rows = metrics_file.read(directory / metrics_file.NAME)
+    if read_status(directory)["status"] == "finished" and rows and rows[-1]["step"] >= steps_of(config):
+        raise UserError(
+            f"{directory} is finished; there is nothing to resume (raise max_steps in its {CONFIG} to go on)"
+        )
     config, model = prepare(config, allow)
     with claim(directory):
-        return go_on(config, model, directory)
+        return go_on(config, model, directory, allow)
 
 
 def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
@@ -73,24 +72,65 @@ def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
             write_status(directory, "failed", reason=str(error), traceback=traceback.format_exc())
             raise
         if (directory / CONFIG).exists():
-            go_on(config, model, directory)
+            go_on(config, model, directory, allow)
         else:
-            begin(config, model, directory)
+            begin(config, model, directory, allow)
 
 
-def begin(config: Config, model: Reconstruction, directory: Path) -> dict[str, float]:
-    write_text(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    return execute(config, model, directory)
+def begin(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+    write_text(directory / CONFIG, yaml.dump(config, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    return execute(config, model, directory, None, allow)
 
 
-def go_on(config: Config, model: Reconstruction, directory: Path) -> dict[str, float]:
-    last = directory / "checkpoints" / "last.ckpt"
-    if last.exists():
-        load_weights(model, last)
-        return execute(config, model, directory, last)
+def go_on(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+    folder = directory / "checkpoints"
+    found = checkpoint.newest(folder)
+    if found:
+        check_unchanged(checkpoint.load(found), config, model, directory)
+        load_weights(model, found)
+        return execute(config, model, directory, found, allow)
     if any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
-        raise UserError(f"{last} does not exist, so there is nothing to resume from")
-    return execute(config, model, directory)
+        raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
+    return execute(config, model, directory, None, allow)
+
+
+def check_unchanged(saved: Mapping[str, Any], config: Config, model: Reconstruction, directory: Path) -> None:
+    """Refuse to go on with other settings or other data than a checkpoint was made with."""
+    old, new = flatten(saved["config"]), flatten(config)
+    changed = [
+        f"{key} from {old.get(key)} to {new.get(key)}"
+        for key in {**old, **new}
+        if key not in MAY_CHANGE and old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"{directory / CONFIG} was changed since the checkpoint: {', '.join(changed)}; change it back, or start "
+            f"another run (only {', '.join(MAY_CHANGE)} may change)"
+        )
+    if old["threads"] != new["threads"]:
+        print(
+            f"{directory}: {new['threads']} threads instead of {old['threads']}: "
+            "the numbers may differ in the last bits",
+            file=sys.stderr,
+        )
+    if saved["data"] != model.batches.signal.fingerprint():
+        raise UserError(
+            f"{directory}: the data of its signal are not those it was trained on; start another run"
+        )
+
+
+class Plain(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias")
+        return super().compose_node(parent, index)
+
+
+class Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def read_config(directory: Path) -> Config:
@@ -99,8 +139,9 @@ def read_config(directory: Path) -> Config:
     if not path.is_file():
         raise UserError(f"{directory} is no run: it has no {CONFIG}")
     try:
-        config = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = yaml.load(path.read_text(), Plain)
+    # What the constructors of yaml's own types raise on odd texts.
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
     if not isinstance(config, dict):
         raise UserError(f"{path} is damaged: it is no mapping")
@@ -124,92 +165,36 @@ def load_weights(model: Reconstruction, path: Path) -> None:
 
 
 def execute(
-    config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None = None
+    config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None, allow: Sequence[str]
 ) -> dict[str, float]:
-    facts = provenance(model, config["trainer"]["precision"])
-    trainer = config["trainer"]
-    evaluation = Evaluation(
-        directory, config["eval_every"], trainer["log_every"], trainer["pictures"], flatten(config)
+    needed = check_memory(model, config["max_memory"])
+    facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
+    print(
+        f"{directory}: {config['threads']} threads, {facts['precision']}, about {needed:.1f} GiB of memory",
+        file=sys.stderr,
     )
-    logger = make_logger(directory, resumed_from)
     write_status(directory, "running", **facts)
-    for name, values in (("config", config), ("provenance", facts)):
-        text = yaml.safe_dump(dict(values), sort_keys=False)
-        logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))
     try:
-        train(config, model, directory, evaluation, logger, resumed_from)
+        if config["trainer"]["devices"] > 1 and is_trained(config):
+            is_constant = run_ranks(config, directory, resumed_from, allow, facts)
+        else:
+            is_constant = train(config, model, directory, resumed_from, facts)
     except BaseException as error:
         trace = traceback.format_exc() if outcome(error) == "failed" else None
-        write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
+        # A full disk has no room for this either; what matters is the error itself.
+        with suppress(OSError):
+            write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
         raise
+    if is_constant:
+        facts["warning"] = (
+            "the prediction is the same everywhere; try a smaller learning rate or another seed"
+        )
+        print(f"{directory}: {facts['warning']}", file=sys.stderr)
     write_status(directory, "finished", **facts)
     return metrics_file.read(directory / metrics_file.NAME)[-1]
-
-
-def make_logger(directory: Path, resumed_from: Path | None) -> TensorBoardLogger:
-    """TensorBoard for a run; what was logged after the checkpoint it resumes from is purged, to be logged again."""
-    purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else 0
-    return TensorBoardLogger(
-        directory, name="", version="", sub_dir="tb", default_hp_metric=False, purge_step=purge_step
-    )
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys with dots; lists as text."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value if isinstance(value, int | float | str) else str(value)
-    return flat
 
 
 def outcome(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return "diverged"
     return "failed" if isinstance(error, Exception) else "interrupted"
-
-
-def train(
-    config: Config,
-    model: Reconstruction,
-    directory: Path,
-    evaluation: Evaluation,
-    logger: TensorBoardLogger,
-    resumed_from: Path | None,
-) -> None:
-    steps = config["max_steps"] if is_trained(config) else 0
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    title = config["label"] or config["name"]
-    interruption = Interruption()
-    points, chosen = config["ntk"]["points"], config["ntk"]["steps"]
-    kernels = [Kernel(directory, evaluation, points, chosen)] if points and is_trained(config) else []
-    saving = Saving(directory, config["eval_every"], evaluation, interruption)
-    trainer = L.Trainer(
-        accelerator=config["trainer"]["accelerator"],
-        devices=1,
-        max_steps=steps,
-        max_epochs=-1,
-        logger=logger,
-        callbacks=[interruption, evaluation, *kernels, saving, ProgressBar(title, evaluation)],
-        plugins=[checkpoint.VerifiedCheckpointIO()],
-        default_root_dir=directory,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    if steps == 0:
-        metrics_file.cut_back(directory / metrics_file.NAME, -1)
-        trainer.strategy.connect(model)
-        evaluation.evaluate(trainer, model, loss=math.nan)
-        for kernel in kernels:
-            kernel.measure(trainer, model)
-        logger.finalize("success")
-        return
-    with warnings.catch_warnings():
-        # Of Lightning's own: LeafSpec is deprecated in torch 2.13, and our loader needs no workers.
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer.fit(model, ckpt_path=resumed_from)
-    interruption.raise_if_received(trainer.global_step)

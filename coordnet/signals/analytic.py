@@ -21,6 +21,7 @@ Values = NDArray[np.floating]
 MAX_SIZE = 8192
 MAX_SEED = 2**63 - 1
 SUBSAMPLES = 8
+MAX_LETTERS = 10_000
 
 
 def check_range(key: str, value: float, low: float, high: float, unit: str = "") -> None:
@@ -135,7 +136,8 @@ def text(
     Args:
         size: Pixels per side, in [2, 8192].
         holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
-        words: Separated by white space; the font holds Latin letters only.
+        words: Separated by white space, up to 10,000 letters in all, none wider than 8 pictures; the font holds Latin
+            letters only.
         font_size: In pixels, in [4, size]; lines are 1.2 times that apart.
         seed: Of the draw, at least 0.
     """
@@ -144,7 +146,12 @@ def text(
     check_range("seed", seed, 0, MAX_SEED)
     if not words.split():
         raise UserError(f"signal.words={words!r} must hold at least one word")
+    if len(words) > MAX_LETTERS:
+        raise UserError(f"signal.words has {len(words)} letters; {MAX_LETTERS} are allowed")
     font = ImageFont.load_default(font_size)
+    widest = max(words.split(), key=font.getlength)
+    if font.getlength(widest) > 8 * size:
+        raise UserError(f"signal.words has a word of {len(widest)} letters, wider than 8 pictures")
     picture = Pillow.new("L", (size, size), "white")
     draw = ImageDraw.Draw(picture)
     rng = np.random.default_rng(seed)

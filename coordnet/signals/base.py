@@ -67,6 +67,10 @@ class Signal(ABC):
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
         """Score a field. `predict` maps what `observe` returned to the forward map's prediction."""
 
+    def fingerprint(self) -> str | None:
+        """A hash of data that came from a file; None where the config alone makes them."""
+        return None
+
     def training_grid(self) -> Tensor | None:
         """What is trained on, (*reversed axes, channels), where it lies on a regular grid; None elsewhere.
 

@@ -34,7 +34,11 @@ def fourier_features(
     if not 0 <= index < IMAGES:
         raise UserError(f"signal.index={index} must lie between 0 and {IMAGES - 1}")
     file = Path(folder, kind, f"{index:02}.png")
-    if not file.is_file():
+    try:
+        found = file.is_file()
+    except OSError:
+        found = False
+    if not found:
         raise UserError(
             f"signal.folder={folder!r} has no {kind}/{file.name}; set COORDNET_DATA to the directory that holds "
             "fourier_features, or signal.folder to that folder itself (see data/README.md)"

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,11 @@ class Image(Signal):
         y = index // self.columns * self.holdout
         coords = self.domain.centres(torch.stack([x, y], dim=-1))
         return {"coords": coords, "value": self.values(self.pixels[y, x])}
+
+    def fingerprint(self) -> str | None:
+        if self.pixels.dtype != torch.uint8:
+            return None
+        return hashlib.sha256(self.pixels.contiguous().numpy().data).hexdigest()
 
     def training_grid(self) -> Tensor:
         return self.values(self.pixels[self.window()][:: self.holdout, :: self.holdout])

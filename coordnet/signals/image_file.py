@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -15,8 +16,11 @@ from coordnet.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
-# What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error)
+# Rows that are copied at a time.
+BAND = 1024
+
+# What Pillow's decoders raise on damaged files; a length in a header may ask for more memory than there is.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error, MemoryError)
 
 
 def read_image(
@@ -64,8 +68,9 @@ def read_image(
                 frames = getattr(file, "n_frames", 1)
                 if frames > 1:
                     raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
-                picture = ImageOps.exif_transpose(file)
-                picture = edit(flatten(picture, background), crop, resize, max_pixels)
+                # In place and without needless conversions: each copy of a large picture is one too many.
+                ImageOps.exif_transpose(file, in_place=True)
+                picture = edit(flatten(file, background), crop, resize, max_pixels)
     except UnidentifiedImageError:
         raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
     except Pillow.DecompressionBombError:
@@ -73,9 +78,19 @@ def read_image(
     except DAMAGE as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"signal.path={str(path)!r} cannot be read: {error}") from None
-    pixels = np.array(picture)
-    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[..., None])
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"signal.path={str(path)!r} cannot be read: {reason}") from None
+    return torch.from_numpy(to_array(picture))
+
+
+def to_array(picture: Pillow.Image) -> NDArray[np.uint8]:
+    """Pixels (height, width, channels), copied in bands: Pillow's own conversion holds a second copy meanwhile."""
+    width, height = picture.size
+    pixels = np.empty((height, width, len(picture.getbands())), np.uint8)
+    for top in range(0, height, BAND):
+        band = picture.crop((0, top, width, min(top + BAND, height)))
+        pixels[top : top + BAND] = np.asarray(band).reshape(-1, width, pixels.shape[2])
+    return pixels
 
 
 def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
@@ -86,7 +101,7 @@ def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
         return Pillow.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
     grey = picture.mode in ("1", "L", "LA")
     if not picture.has_transparency_data:
-        return picture.convert("L" if grey else "RGB")
+        return picture if picture.mode in ("L", "RGB") else picture.convert("L" if grey else "RGB")
     rgba = picture.convert("RGBA")
     if background is None:
         return rgba

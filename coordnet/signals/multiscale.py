@@ -1,3 +1,4 @@
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -67,6 +68,10 @@ class Multiscale(Signal):
         self.levels = {factor: make_level(pixels, factor) for factor in sorted([*factors, *held_out])}
         # Each scale as often as the full image has pixels, a multiple of the number of its own.
         self.num_observations = len(factors) * self.domain.num_samples
+
+    def fingerprint(self) -> str:
+        finest = self.levels[min(self.levels)].values
+        return hashlib.sha256((finest * 255).round().byte().numpy().tobytes()).hexdigest()
 
     def observe(self, index: Tensor) -> dict[str, Tensor]:
         which, draw = index % len(self.factors), index // len(self.factors)

@@ -17,6 +17,7 @@ from coordnet.signals.analytic import MAX_SEED, check_frequency, check_range
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 MAX_SAMPLES = 2**20
+MAX_VALUE = 10**6
 
 
 class Waveform(Signal):
@@ -114,8 +115,8 @@ def sines(
         num_samples: In [2, 2^20].
         holdout: Every holdout-th sample is trained on, in [1, num_samples].
         frequencies: k, in cycles across the domain, each in [0, num_samples / 2].
-        amplitudes: A, one per frequency; ones if not given.
-        phases: phi, one per frequency, in cycles; drawn uniformly from [0, 1) if not given.
+        amplitudes: A, one per frequency, within +-10^6; ones if not given.
+        phases: phi, one per frequency, in cycles, within +-10^6; drawn uniformly from [0, 1) if not given.
         seed: Of that draw, at least 0.
 
     Raises:
@@ -136,6 +137,8 @@ def sines(
             raise UserError(
                 f"signal.{key}={list(given)} must hold {len(frequencies)} numbers, one per frequency"
             )
+        for value in given:
+            check_range(key, value, -MAX_VALUE, MAX_VALUE)
     waves = [
         amplitude * np.sin(2 * math.pi * (frequency * t + phase))
         for frequency, amplitude, phase in zip(frequencies, amplitudes, phases, strict=True)

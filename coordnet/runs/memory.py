@@ -1,0 +1,87 @@
+"""What a run will need of the machine's memory, said before it starts."""
+
+import os
+
+import torch
+from torch import Tensor
+
+from coordnet.errors import UserError
+from coordnet.reconstruction import Reconstruction
+
+GIB = 2**30
+# A prime: what has not a multiple of so many values does not grow with the batch.
+PROBED = 61
+# Weights, gradients and Adam's two averages, in float32.
+PER_PARAMETER = 4 * 4
+# Gradients of activations and what the encoding computes on the way live beside them for a while (measured: 2 to 3).
+OVER_SAVED = 3.0
+# Copies of the scored samples, in float32 and more.
+SCORED = 2**22
+PER_SCORED = 4 * 12
+
+
+def estimate(model: Reconstruction) -> float:
+    """Bytes at the peak of training: this process with its data, the weights with Adam's state, one step, a score.
+
+    The bytes that autograd keeps for a step are measured on a few observations.
+    """
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    batches = model.batches
+    total = batches.signal.num_observations
+    size = total if batches.size is None else batches.size
+    probed = min(PROBED, size, total)
+    # By address: what one layer puts out is what the next takes in.
+    kept: dict[int, Tensor] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        if tensor.numel() % probed == 0:
+            kept[tensor.data_ptr()] = tensor
+        return tensor
+
+    batch = batches.signal.observe(torch.arange(probed))
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        model.forward_map(model.field, batch)
+    saved = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+    step = OVER_SAVED * saved / probed * size
+    score = PER_SCORED * min(batches.signal.domain.num_samples, SCORED) * batches.signal.channels
+    return resident() + PER_PARAMETER * parameters + max(step, score)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def available() -> float:
+    """Bytes of memory that a new process could have; infinite where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":") for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return float("inf")
+
+
+def check_memory(model: Reconstruction, limit: float | None) -> float:
+    """The estimate in GiB.
+
+    Args:
+        model: About to be trained.
+        limit: GiB; None takes what is available.
+
+    Raises:
+        UserError: It is above the limit.
+    """
+    needed = estimate(model) / GIB
+    allowed = available() / GIB if limit is None else limit
+    if needed > allowed:
+        raise UserError(
+            f"training takes about {needed:.1f} GiB of memory, more than "
+            + (f"max_memory={limit:g}" if limit is not None else f"the {allowed:.1f} GiB available")
+            + "; choose a smaller trainer.batch_size or network.width"
+        )
+    return needed

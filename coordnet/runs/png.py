@@ -1,0 +1,56 @@
+"""PNG files of any size, written band by band (PNG specification, 3rd edition, W3C 2025)."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from coordnet.viz import Picture
+
+# By the number of channels: grey, RGB, RGBA.
+COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
+SUB = 1
+
+
+def write(path: Path, shape: tuple[int, int, int], bands: Iterable[Picture]) -> None:
+    """Write a new file. It stands at `path` once it is whole, and whatever happens nothing else is left.
+
+    Args:
+        path: In a directory that exists; that it can be written to is known before the first band is asked for.
+        shape: (height, width, channels) of the picture; 1, 3 or 4 channels.
+        bands: From top to bottom, each (rows, width, channels).
+
+    Raises:
+        OSError: It cannot be written, or a file at `path` has appeared meanwhile.
+    """
+    height, width, channels = shape
+    header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
+    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(b"\x89PNG\r\n\x1a\n")
+            write_chunk(file, b"IHDR", header)
+            compressor = zlib.compressobj()
+            for band in bands:
+                write_chunk(file, b"IDAT", compressor.compress(filtered(band)))
+            write_chunk(file, b"IDAT", compressor.flush())
+            write_chunk(file, b"IEND", b"")
+        if path.exists():
+            raise FileExistsError(f"{path} has appeared meanwhile; it is left as it is")
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+
+
+def filtered(band: Picture) -> bytes:
+    """Rows of a band, each after its filter's number: every pixel less its left neighbour, modulo 256."""
+    differences = np.diff(band, axis=1, prepend=np.uint8(0)).reshape(len(band), -1)
+    return np.pad(differences, ((0, 0), (1, 0)), constant_values=SUB).tobytes()

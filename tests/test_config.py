@@ -1,0 +1,155 @@
+"""What is refused before torch is loaded: what a config may not name, and values of the wrong kind."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import make_config
+
+from coordnet.cli.main import main
+from coordnet.config import check_config, check_numbers, check_targets
+from coordnet.errors import UserError
+
+CANARY = "touch canary"
+HOSTILE = {
+    "sympy.sympify": f"__import__('os').system('{CANARY}')",
+    "os.system": CANARY,
+    "torch.load": "canary.pt",
+    "torch.utils.cpp_extension.load_inline": "canary",
+    "pathlib.Path.write_text": "canary",
+    "logging.os.system": CANARY,
+    "coordnet.cli.main.os.system": CANARY,
+    "coordnet.encodings.fourier.torch.load": "canary.pt",
+    "builtins.eval": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["coordnet"])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that a command was refused with; nothing was made."""
+    before = set(os.listdir())
+    try:
+        code = main(list(arguments))
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else 1
+    said = capsys.readouterr().err
+    assert code == 2 and said.count("\n") == 1, said
+    assert set(os.listdir()) == before
+    return said
+
+
+@pytest.mark.reliability("T09")
+@pytest.mark.parametrize("target", HOSTILE)
+@pytest.mark.parametrize("key", ["hydra.callbacks.x", "encoding", "hydra.launcher", "hydra.sweeper"])
+def test_no_override_makes_anything_be_called(
+    key: str, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, "train", f"++{key}._target_={target}", f'++{key}.a="{HOSTILE[target]}"')
+    assert f"{key}._target_={target} is none of the shipped ones" in said
+
+
+@pytest.mark.reliability("T09")
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        (
+            "hydra.callbacks.x._target_",
+            "hydra: {callbacks: {x: {_target_: os.system, command: touch canary}}}",
+        ),
+        (
+            "hydra.job_logging.handlers.x.()",
+            "hydra: {job_logging: {version: 1, handlers: {x: {(): os.system, command: touch canary}}}}",
+        ),
+        (
+            "hydra.hydra_logging.handlers.x.class",
+            "hydra: {hydra_logging: {version: 1, handlers: {x: {class: subprocess.Popen, args: ls}}}}",
+        ),
+        (
+            "hydra.job_logging.handlers.x.stream",
+            "hydra: {job_logging: {version: 1, handlers: {x: {stream: 'ext://antigravity'}}}}",
+        ),
+        ("encoding.inner.0._target_", "encoding: {inner: [{_target_: os.system}]}"),
+        ("encoding._target_", "a: os.system\nencoding: {_target_: '${a}'}"),
+    ],
+)
+def test_no_config_file_makes_anything_be_called(
+    where: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine/experiment").mkdir(parents=True)
+    Path("mine/experiment/bad.yaml").write_text(f"# @package _global_\n{text}\n")
+    for command in ("train", "inspect"):
+        assert where in refused(capsys, command, "--config-dir", "mine", "+experiment=bad".removeprefix("+"))
+
+
+@pytest.mark.reliability("T09")
+@pytest.mark.parametrize("key", ["_partial_", "_args_", "_convert_", "_recursive_"])
+def test_forms_of_hydras_instantiate_mean_nothing(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"encoding.{key} is unknown" in refused(capsys, "train", f"+encoding.{key}=true")
+
+
+def test_rerun_of_a_pickle_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "would run what a pickle file holds" in refused(
+        capsys, "train", "--experimental-rerun", "x.pickle"
+    )
+
+
+def test_an_allowed_package_is_allowed_in_hydras_part_too() -> None:
+    node = {"hydra": {"callbacks": {"mine": {"_target_": "mypkg.Callback"}}}}
+    check_targets(node, ["mypkg."])
+    with pytest.raises(UserError, match=r"--allow mypkg\."):
+        check_targets(node, [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("width", "abc", "network.width='abc' must be a finite number"),
+        ("width", [3], r"network.width=\[3\] must be a finite number"),
+        ("width", float("nan"), "network.width=nan must be a finite number"),
+        ("width", True, "network.width=True must be a finite number"),
+    ],
+)
+def test_numbers_are_numbers(key: str, value: object, said: str) -> None:
+    config = make_config()
+    check_numbers(config, {"network": "mlp"})
+    config["network"][key] = value
+    with pytest.raises(UserError, match=said):
+        check_numbers(config, {"network": "mlp"})
+
+
+def test_truth_values_are_truth_values() -> None:
+    config = make_config("encoding.trainable=1")
+    with pytest.raises(UserError, match=r"encoding\.trainable=1 must be true or false"):
+        check_numbers(config, {"encoding": "gaussian"})
+
+
+@pytest.mark.parametrize("value", [-1, 0, "much", [1], float("nan"), True])
+def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
+    with pytest.raises(UserError, match=r"max_memory=.* must be a number of GiB above 0"):
+        check_config({**make_config(), "max_memory": value})
+
+
+@pytest.mark.reliability("T21")
+@pytest.mark.parametrize(
+    "override", ["max_steps=-1", "network.width=abc", "optimizer.lr=fast", "trainer.log_every=0", "seed=-1"]
+)
+def test_mistakes_show_before_torch_is_loaded(override: str) -> None:
+    code = (
+        "import sys; from coordnet.cli.main import main\n"
+        "try: code = main(['train', sys.argv[1]])\n"
+        "except SystemExit as exit: code = exit.code\n"
+        "sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, override], capture_output=True, text=True)
+    assert done.returncode == 2 and override.split("=")[0] in done.stderr, done.stderr
+    assert time.monotonic() - started < 15

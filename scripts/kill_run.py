@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("COORDNET_RUN_ID", "kill")
 
@@ -32,6 +33,7 @@ from coordnet.config import Config
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
+from coordnet.runs.directory import is_run, read_status
 from coordnet.runs.run import CONFIG, resume, start
 from coordnet.shipped import config_dir
 
@@ -60,6 +62,13 @@ class Count:
     wrong: list[str] = field(default_factory=list)
 
 
+class Pace(NamedTuple):
+    """Seconds within which a child is killed: one that has to make the first checkpoint, and all later ones."""
+
+    birth: float
+    life: float
+
+
 def make_config() -> Config:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         return plain(compose("train", overrides=list(RUN)))
@@ -85,7 +94,9 @@ def fork(task: Callable[[], object], log: Path) -> int:
 
 
 def go(config: Config, run: Path) -> None:
-    """Begin a run, or go on with it."""
+    """Begin a run, or go on with it, unless it was killed when it had just finished."""
+    if is_run(run) and read_status(run)["status"] == "finished":
+        return
     if (run / CONFIG).exists():
         resume(run)
     else:
@@ -202,7 +213,7 @@ def check_killed(run: Path, count: Count, had: bool) -> bool:
     return False
 
 
-def kill_once(config: Config, run: Path, count: Count, had: bool, seconds: float, draw: random.Random) -> int:
+def kill_once(config: Config, run: Path, count: Count, seconds: float, draw: random.Random) -> int:
     """One start and its end; the status of the child."""
     before = written(run)
     status = live(config, run, run.with_suffix(".log"), draw.choices(HOW, SHARES)[0], seconds, draw)
@@ -217,18 +228,16 @@ def kill_once(config: Config, run: Path, count: Count, had: bool, seconds: float
     return status
 
 
-def torture(
-    config: Config, run: Path, straight: Path, count: Count, longest: tuple[float, float], draw: random.Random
-) -> None:
+def torture(config: Config, run: Path, straight: Path, count: Count, pace: Pace, draw: random.Random) -> None:
     """Kill and resume one run until it is finished or goes wrong."""
     had = False
     while True:
-        kills = count.kills
-        status = kill_once(config, run, count, had, draw.uniform(*longest), draw)
+        seconds = draw.uniform(0, pace.life if had else pace.birth)
+        status = kill_once(config, run, count, seconds, draw)
         if status != signal.SIGKILL:
             break
         had = check_killed(run, count, had)
-        if count.kills % 20 == 0 and count.kills > kills:
+        if count.kills % 20 == 0:
             show(count)
     if status == 0:
         count.compared += 1
@@ -264,10 +273,9 @@ def main() -> None:
         assert wait(child, PATIENCE) == 0, (root / "straight.log").read_text()
         whole = time.monotonic() - begun
         print(f"a straight run takes {whole:.1f} s, its first checkpoint {ready:.1f} s", flush=True)
-        number = 0
+        pace, number = Pace(1.5 * ready, ready + REACH * (whole - ready)), 0
         while (count.kills < options.times or count.compared < options.compare) and len(count.wrong) < 10:
-            longest = (0.0, ready + REACH * (whole - ready))
-            torture(config, root / str(number), straight, count, longest, draw)
+            torture(config, root / str(number), straight, count, pace, draw)
             number += 1
     show(count)
     print("\n".join(count.wrong))

@@ -62,7 +62,7 @@ def compose_config(overrides: list[str], own: str | None, allow: Sequence[str]) 
         raise UserError(explain(error)) from None
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"the overrides do not make a config: {' '.join(str(error).split())}") from None
 
 

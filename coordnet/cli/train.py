@@ -124,7 +124,10 @@ def guard(allow: Sequence[str]) -> None:
     """Check all targets of every config that Hydra composes, its own part included, before Hydra calls any of them."""
 
     def load(*arguments: Any, **options: Any) -> DictConfig:
-        config = compose(*arguments, **options)
+        try:
+            config = compose(*arguments, **options)
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the overrides do not make a config: {error}") from None
         check_targets(OmegaConf.to_container(config, resolve=False), allow)
         return config
 

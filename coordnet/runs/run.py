@@ -171,7 +171,7 @@ def execute(
     facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
     print(
         f"{directory}: {config['threads']} threads, {facts['precision']}, about {needed:.1f} GiB of memory",
-        file=sys.stderr,
+        flush=True,
     )
     write_status(directory, "running", **facts)
     try:

@@ -1,5 +1,6 @@
 """From a plain config to the objects of a run. Knows the config's layout; knows nothing of Hydra."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,12 +45,22 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     optimizer = factory(config["optimizer"], "optimizer", allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
     model = Reconstruction(field, forward_map, batches, optimizer, schedule)
-    if is_trained(config):
-        try:
-            model.configure_optimizers()
-        except (ValueError, TypeError, IndexError) as error:
-            raise UserError(f"optimizer or schedule: {error}") from None
+    if is_trained(config) and config["max_steps"]:
+        check_optimizer(model)
     return model
+
+
+def check_optimizer(model: Reconstruction) -> None:
+    """Make optimiser and schedule once, and advance the schedule: some only fail there."""
+    try:
+        configured = model.configure_optimizers()
+        if isinstance(configured, dict):
+            with warnings.catch_warnings():
+                # That no step of the optimiser came before.
+                warnings.simplefilter("ignore")
+                configured["lr_scheduler"]["scheduler"].step()
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+        raise UserError(f"optimizer or schedule: {error}") from None
 
 
 def is_trained(config: Config) -> bool:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ SIZES = (0.5, 1.5, 2.5, 3.5)
 # Steps after which the disk is filled, and bytes that are left on it: what comes next are metrics, the event file and
 # pictures (the next ones at step 20) or, from step 60 on, checkpoints.
 FILLED = ((10, 0), (10, 4096), (10, 65536), (60, 0), (60, 8192), (100, 1000000))
-ROOM = "256m"
+ROOM, EVENTS = "256m", "64k"
 SECONDS = 200
 
 
@@ -88,6 +88,7 @@ def all_checks(root: Path, straight: Path, size: int) -> Iterator[Check]:
         yield too_small(root, straight, share, int(share * size))
     for step, left in FILLED:
         yield filled(root, straight, step, left)
+    yield event_file(root, straight)
     yield from read_only(root, straight)
 
 
@@ -101,24 +102,29 @@ def show(check: Check) -> Check:
 # Commands
 
 
-def begin(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def begun(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs meanwhile, and is killed if it still does in the end."""
+    process = subprocess.Popen(
         [*COORDNET, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def end(process: subprocess.Popen[str], begun: float) -> Command:
-    try:
-        said = process.communicate(timeout=SECONDS)[1]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        said = f"{process.communicate()[1]}\nkilled after {SECONDS} s"
-    return Command(process.returncode, said, time.monotonic() - begun)
+def end(process: subprocess.Popen[str]) -> Command:
+    """Wait for a command."""
+    start = time.monotonic()
+    said = process.communicate(timeout=SECONDS)[1]
+    return Command(process.returncode, said, time.monotonic() - start)
 
 
 def coordnet(*arguments: str) -> Command:
-    begun = time.monotonic()
-    return end(begin(*arguments), begun)
+    with begun(*arguments) as process:
+        return end(process)
 
 
 def train(run: Path) -> Command:
@@ -128,15 +134,18 @@ def train(run: Path) -> Command:
 # Disks
 
 
-@contextmanager
-def mounted(root: Path, size: str) -> Iterator[Path]:
+def mounted(root: Path, size: str) -> AbstractContextManager[Path]:
     """A disk of that size in an empty folder of its own."""
-    disk = Path(tempfile.mkdtemp(dir=root, prefix="disk"))
+    return mounted_at(Path(tempfile.mkdtemp(dir=root, prefix="disk")), size)
+
+
+@contextmanager
+def mounted_at(disk: Path, size: str) -> Iterator[Path]:
     call("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk))
     try:
         yield disk
     finally:
-        call("umount", str(disk))
+        call("umount", "--lazy", str(disk))
 
 
 def remount(disk: Path, option: str) -> None:
@@ -166,51 +175,65 @@ def too_small(root: Path, straight: Path, share: float, size: int) -> Check:
 
 
 def filled(root: Path, straight: Path, step: int, left: int) -> Check:
-    with mounted(root, ROOM) as disk:
-        run, begun = disk / "run", time.monotonic()
-        process = begin("train", *RUN, f"hydra.run.dir={run}")
-        try:
-            wait_for_row(process, run, step)
-            # So that it cannot write meanwhile.
-            process.send_signal(signal.SIGSTOP)
-            fill(disk, left)
-        finally:
-            process.send_signal(signal.SIGCONT)
-        ended = end(process, begun)
-        wrong = [*stopped(ended, disk), *kept(run)]
-        wrong += finishes(run, straight, (disk / "filler").unlink)
+    with mounted(root, ROOM) as disk, begun("train", *RUN, f"hydra.run.dir={disk / 'run'}") as process:
+        wait_for_row(process, disk / "run", step)
+        # So that it cannot write meanwhile.
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        fill(disk, left)
+        process.send_signal(signal.SIGCONT)
+        ended = end(process)
+        wrong = [*stopped(ended, disk), *kept(disk / "run")]
+        wrong += finishes(disk / "run", straight, (disk / "filler").unlink)
     return Check(f"{left:,} bytes left from step {step} on", wrong, last_line(ended, disk))
+
+
+def event_file(root: Path, straight: Path) -> Check:
+    """A killed run goes on, and only TensorBoard's folder is on a disk that is too small."""
+    run = root / "events"
+    kill_after_row(run, 10)
+    with mounted_at(run / "tb", EVENTS) as disk:
+        ended = coordnet("resume", str(run))
+        wrong = [*stopped(ended, disk.parent), *kept(run)]
+        wrong += finishes(run, straight, lambda: remount(disk, f"size={ROOM}"))
+    return Check(f"room for {EVENTS} bytes of the event file", wrong, last_line(ended, run))
+
+
+def kill_after_row(run: Path, step: int) -> None:
+    with begun("train", *RUN, f"hydra.run.dir={run}") as process:
+        wait_for_row(process, run, step)
 
 
 def read_only(root: Path, straight: Path) -> Iterator[Check]:
     """A new directory, an empty one, and a run that was killed, on a disk that cannot be written."""
     with mounted(root, ROOM) as disk:
-        (disk / "empty").mkdir()
-        process = begin("train", *RUN, f"hydra.run.dir={disk / 'killed'}")
-        wait_for_row(process, disk / "killed", 10)
-        process.kill()
-        process.communicate()
+        new, empty, killed = (disk / name for name in ("new", "empty", "killed"))
+        empty.mkdir()
+        kill_after_row(killed, 10)
         remount(disk, "ro")
         tried = {
-            "a new directory": train(disk / "new"),
-            "an empty directory": train(disk / "empty"),
-            "a killed run": coordnet("resume", str(disk / "killed")),
+            "a new directory": train(new),
+            "an empty directory": train(empty),
+            "a killed run": coordnet("resume", str(killed)),
         }
         wrong = {case: stopped(ended, disk) for case, ended in tried.items()}
-        wrong["a new directory"] += unless((disk / "new").exists(), "it exists")
-        wrong["a killed run"] += finishes(disk / "killed", straight, lambda: remount(disk, "rw"))
+        wrong["a new directory"] += when(new.exists(), "it exists")
+        wrong["a killed run"] += finishes(killed, straight, lambda: remount(disk, "rw"))
         for case, ended in tried.items():
-            yield Check(f"read-only, {case}, {ended.seconds:.0f} s", [*wrong[case]], last_line(ended, disk))
+            yield Check(f"read-only, {case}, {ended.seconds:.0f} s", wrong[case], last_line(ended, disk))
 
 
 def stopped(ended: Command, disk: Path) -> list[str]:
     """What is wrong with how a command ended."""
-    errors = [line for line in ended.said.splitlines() if line.startswith("coordnet: ")]
+    lines = ended.said.strip().splitlines() or [""]
+    reason = lines[-1].removeprefix("coordnet: ")
+    times = sum(reason in line for line in lines)
     return [
-        *unless(ended.code != STORAGE, f"exit code {ended.code}, not {STORAGE}"),
-        *unless("Traceback" in ended.said, f"a traceback: {ended.said}"),
-        *unless(len(errors) != 1, f"{len(errors)} lines of error, not 1: {ended.said}"),
-        *unless(not all(str(disk) in line for line in errors), "the error names no path of the disk"),
+        *when(ended.code != STORAGE, f"exit code {ended.code}, not {STORAGE}"),
+        *when(not lines[-1].startswith("coordnet: "), f"the last line is no error: {ended.said}"),
+        *when(str(disk) not in reason, "the error names no path of the disk"),
+        *when(times > 1, f"the error is said {times} times"),
+        *when("Traceback" in ended.said, f"a traceback: {ended.said}"),
     ]
 
 
@@ -223,7 +246,7 @@ def kept(run: Path) -> list[str]:
         except UserError as error:
             wrong.append(str(error))
     if any(row["step"] > 0 for row in rows(run)):
-        wrong += unless(not (run / "checkpoints" / checkpoint.LAST).exists(), "there is no last.ckpt")
+        wrong += when(not (run / "checkpoints" / checkpoint.LAST).exists(), "there is no last.ckpt")
     return wrong
 
 
@@ -238,12 +261,12 @@ def finishes(run: Path, straight: Path, make_room: Callable[[], object]) -> list
     )
     equal = all(torch.equal(weights[name], expected[name]) for name in expected)
     return [
-        *unless(not equal, "the weights are not those of a straight run"),
-        *unless(str(rows(run)) != str(rows(straight)), "the metrics are not those of a straight run"),
+        *when(not equal, "the weights are not those of a straight run"),
+        *when(str(rows(run)) != str(rows(straight)), "the metrics are not those of a straight run"),
     ]
 
 
-def unless(bad: bool, words: str) -> list[str]:
+def when(bad: bool, words: str) -> list[str]:
     return [words] if bad else []
 
 

@@ -62,6 +62,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["seed=5000000000"], "seed=5000000000 must be a whole number of at least 0 and at most 4294967295"),
         (["trainer.accelerator=mps"], "trainer.accelerator=mps is not available here"),
         (["optimizer.betas=[0.9]"], "optimizer or schedule:"),
+        (["schedule.T_max=0"], "optimizer or schedule:"),
         (["signal.resize=[10000000,10000000]"], "signal.resize=[10000000, 10000000] must be"),
         (["name=null"], "name=None must be text"),
         (["+trainer.foo=1"], "trainer.foo is no key of this config"),

@@ -77,12 +77,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(picture: Path, directory: Path) -> dict[str, Any]:
     """The peak of memory, and the seconds of steps 11 to 20, of a run in a process of its own."""
     code = """
-from coordnet.runs.run import start
-start(config(*sys.argv[2:]), Path(sys.argv[1]))
+from coordnet.cli.main import main
+assert main(["train", *sys.argv[1:]]) == 0
 print(json.dumps({"peak": memory("VmHWM")}))
 """
     overrides = ("signal=image", f"signal.path={picture}", "signal.holdout=2", *NETWORK, "max_steps=20")
-    found = measured(code, str(directory), *overrides)
+    found = measured(code, f"hydra.run.dir={directory}", *overrides)
     seconds = {row["step"]: row["seconds"] for row in metrics_file.read(directory / metrics_file.NAME)}
     return found | {"seconds": seconds[20] - seconds[10]}
 

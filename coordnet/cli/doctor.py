@@ -1,6 +1,7 @@
 """`coordnet doctor [DIRECTORY]`: whether this machine is fit to train, asked before it has to."""
 
 import argparse
+import math
 import os
 import platform
 import shutil
@@ -136,12 +137,12 @@ def compiler() -> Finding:
 
 
 def memory() -> Finding:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        (available,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError):
+    from coordnet.runs.memory import GIB, available
+
+    free = available()
+    if math.isinf(free):
         return Finding("note", "memory", "what is available cannot be read on this system")
-    return Finding(enough(available), "memory", f"{available / GIB:.1f} GiB available")
+    return Finding(enough(free), "memory", f"{free / GIB:.1f} GiB available")
 
 
 def disk(directory: Path) -> Iterator[Finding]:
@@ -167,7 +168,7 @@ def try_writing(folder: Path) -> None:
             write_text(Path(trial, "file"), text)
 
 
-def enough(size: int) -> Literal["ok", "note"]:
+def enough(size: float) -> Literal["ok", "note"]:
     return "ok" if size >= GIB else "note"
 
 

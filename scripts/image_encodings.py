@@ -46,7 +46,7 @@ PAIRS = (
     ("grid", "bilinear"),
 )
 SHOWN = 3
-DETAIL = 96
+DETAIL, STEP = 96, 32
 ZOOM = 2
 
 Rows = Mapping[str, Row]
@@ -113,7 +113,7 @@ def differences(rows: Rows, published: Published) -> Table:
 
 
 def sheet(directory: Path, rows: Rows) -> viz.Picture:
-    """The middle of some images: the target, and what each row makes of it."""
+    """A detail of some images: the target, and what each row makes of it."""
     pictures: dict[str, viz.Picture] = {}
     for number in range(min(SHOWN, *(len(row.finished) for row in rows.values()))):
         for name, row in rows.items():
@@ -126,15 +126,23 @@ def sheet(directory: Path, rows: Rows) -> viz.Picture:
 
 
 def details(directory: Path, result: Result) -> tuple[viz.Picture, viz.Picture]:
-    """Target and prediction, from the last picture that a run drew: target | prediction | ..., centred in height."""
+    """Target and prediction where the target varies most, from the last picture target | prediction | ... of a run."""
     strip = imageio.imread(max((directory / result.run / "images").glob("target-prediction*.png")))
     side = build(result.config["signal"], "signal").domain.size[0]
-    top, left = (len(strip) - DETAIL) // 2, (side - DETAIL) // 2
+    above = (len(strip) - side) // 2
+    corners = [
+        (y, x) for y in range(above, above + side - DETAIL, STEP) for x in range(0, side - DETAIL, STEP)
+    ]
+    top, left = max(corners, key=lambda corner: part(strip, *corner).std())
     target, prediction = (
-        strip[top : top + DETAIL, start : start + DETAIL].repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+        part(strip, top, start).repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
         for start in (left, left + side + viz.GAP)
     )
     return target, prediction
+
+
+def part(picture: viz.Picture, top: int, left: int) -> viz.Picture:
+    return picture[top : top + DETAIL, left : left + DETAIL]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from coordnet.ablation.tables import markdown
 
 def train(name: str, overrides: list[str]) -> Path:
     """Run an ablation in two processes of one thread each; returns the directory of its sweep."""
-    directory = Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
+    chosen = [value for key, _, value in (o.partition("=") for o in overrides) if key == "hydra.sweep.dir"]
+    directory = Path(chosen[-1]) if chosen else Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
     command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
     subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
     return directory

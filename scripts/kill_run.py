@@ -131,6 +131,11 @@ def written(run: Path) -> dict[str, int]:
     return found
 
 
+def saving(run: Path, before: dict[str, int]) -> bool:
+    """Whether a temporary file has been written that was not there before."""
+    return any(before.get(name) != moment for name, moment in written(run).items())
+
+
 def wait(child: int, seconds: float, until: Callable[[], bool] = lambda: False) -> int | None:
     """The status of a child that ended in time; None once the time is over or something else has happened."""
     end = time.monotonic() + seconds
@@ -153,7 +158,7 @@ def live(config: Config, run: Path, log: Path, how: str, seconds: float, draw: r
         child = fork(lambda: go(config, run), log)
         status = wait(child, seconds)
         if status is None and how == HOW[1]:
-            status = wait(child, PATIENCE, lambda: written(run) not in (before, {}))
+            status = wait(child, PATIENCE, lambda: saving(run, before))
             if status is None:
                 status = wait(child, draw.uniform(0, DELAY))
     if status is None:
@@ -219,7 +224,7 @@ def kill_once(config: Config, run: Path, count: Count, seconds: float, draw: ran
     status = live(config, run, run.with_suffix(".log"), draw.choices(HOW, SHARES)[0], seconds, draw)
     if status == signal.SIGKILL:
         count.kills += 1
-        count.saves += written(run) not in (before, {})
+        count.saves += saving(run, before)
     elif status:
         said = run.with_suffix(".log").read_text().strip().splitlines()
         count.wrong.append(

@@ -104,6 +104,7 @@ print(json.dumps({"bytes": pixels.numel(), "grown": memory("VmHWM") - before}))
 """
     found = measured(code, str(large))
     assert found["bytes"] == PICTURE
+    print(f"{found['grown'] / MB:.0f} MB")
     assert found["grown"] <= 3 * PICTURE
 
 
@@ -113,6 +114,7 @@ print(json.dumps({"bytes": pixels.numel(), "grown": memory("VmHWM") - before}))
 def test_training_on_a_large_picture_takes_three_times_its_bytes_at_most(
     runs: dict[str, dict[str, Any]],
 ) -> None:
+    print(f"{runs['large']['peak'] / MB:.0f} MB against {runs['small']['peak'] / MB:.0f} MB")
     assert runs["large"]["peak"] - runs["small"]["peak"] <= 3 * PICTURE
 
 
@@ -121,6 +123,7 @@ def test_training_on_a_large_picture_takes_three_times_its_bytes_at_most(
 @pytest.mark.reliability("T33")
 def test_steps_on_a_large_picture_are_no_slower(runs: dict[str, dict[str, Any]]) -> None:
     """Twice the time, and 10 ms a step, are allowed for a machine that does other things meanwhile."""
+    print(f"{runs['large']['seconds']:.3f} s against {runs['small']['seconds']:.3f} s for 10 steps")
     assert runs["large"]["seconds"] <= 2 * runs["small"]["seconds"] + 0.1
 
 
@@ -180,6 +183,7 @@ def soak(tmp_path_factory: pytest.TempPathFactory) -> Soak:
 @pytest.mark.reliability("T35")
 def test_a_long_run_takes_no_more_memory_with_time(soak: Soak) -> None:
     first, last = (max(sample.memory for sample in soak.quarter(number)) for number in (0, 3))
+    print(f"{(last - first) / MB:.1f} MB more at {last / MB:.0f} MB")
     assert last - first < 10 * MB
 
 
@@ -197,6 +201,7 @@ def test_a_long_run_leaves_no_file_open(soak: Soak) -> None:
 def test_steps_of_a_long_run_stay_as_quick(soak: Soak) -> None:
     seconds = {row["step"]: row["seconds"] for row in metrics_file.read(soak.directory / metrics_file.NAME)}
     eighths = [seconds[STEPS // 8 * (i + 1)] - seconds[STEPS // 8 * i] for i in range(8)]
+    print(", ".join(f"{part:.1f}" for part in eighths), "s")
     assert statistics.median(eighths[4:]) < 1.5 * statistics.median(eighths[:4])
 
 
@@ -207,6 +212,7 @@ def test_the_event_file_grows_by_little(soak: Soak) -> None:
     """100 bytes for each loss, 10 kB for each row of metrics, and 2 MB for what is written once."""
     size = sum(file.stat().st_size for file in (soak.directory / "tb").iterdir())
     rows = len(metrics_file.read(soak.directory / metrics_file.NAME))
+    print(f"{size:,} bytes, {rows} rows")
     assert size < 100 * STEPS / LOG_EVERY + 10_000 * rows + 2 * MB
 
 
@@ -251,6 +257,7 @@ print(json.dumps({"expected": expected, "grown": memory("VmHWM") - before}))
 """
     overrides = ("trainer.batch_size=131072", "trainer.precision=float32", "max_steps=3", "eval_every=3")
     found = measured(code, str(tmp_path / "run"), *overrides)
+    print(f"{found['expected'] / MB:.0f} MB expected, {found['grown'] / MB:.0f} MB taken")
     assert found["grown"] / 2 < found["expected"] < 2 * found["grown"]
 
 

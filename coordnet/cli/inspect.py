@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     )
     options = parser.parse_args(argv)
     output = options.output or Path(
-        "outputs/inspect", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        "outputs/inspect", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output {output} is not a new or empty directory")

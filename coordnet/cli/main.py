@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 
+from coordnet.console import say
+
 COMMANDS = {
     "train": "fit a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
     "resume": "continue a run where its last checkpoint stands",
@@ -37,12 +39,12 @@ def main(argv: list[str] | None = None) -> int:
         # The package that the user trusts may lie in the current directory, as it may for `python -m`.
         sys.path.insert(0, os.getcwd())
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE)
+        say(USAGE)
         return 0
     if argv[0] == "--version":
         from coordnet import __version__
 
-        print(f"coordnet {__version__}")
+        say(f"coordnet {__version__}")
         return 0
     from coordnet.errors import STORAGE, Diverged, Interrupted, UserError
 
@@ -51,14 +53,26 @@ def main(argv: list[str] | None = None) -> int:
             from coordnet.build import did_you_mean
 
             raise UserError(f"{argv[0]} is no command{did_you_mean(argv[0], COMMANDS)}")
+        if not all(map(is_utf8, argv)):
+            raise UserError(f"the arguments must be UTF-8: {argv}")
         importlib.import_module(f"coordnet.cli.{argv[0]}").main(argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (UserError, Diverged, Interrupted) as error:
         return fail(error, error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         return fail(error, STORAGE)
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     return 0
+
+
+def is_utf8(text: str) -> bool:
+    """False where Python could not decode an argument: it then holds lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def fail(reason: object, code: int) -> int:

@@ -24,7 +24,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from coordnet.ablation.sweep import SETTINGS, check_settings
 from coordnet.build import did_you_mean
 from coordnet.config import check_config, check_numbers, check_targets
-from coordnet.errors import Diverged, UserError
+from coordnet.console import say
+from coordnet.errors import STORAGE, Diverged, UserError
+from coordnet.runs.directory import refuse_held
 from coordnet.shipped import config_dir
 
 PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
@@ -38,7 +40,7 @@ def main(argv: list[str]) -> None:
     allow, rest = taken_out(argv)
     sys.argv = ["coordnet train", *arguments(rest)]
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ["COORDNET_RUN_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    os.environ["COORDNET_RUN_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     register_plugins(allow)
     guard(allow)
     Validate.allow = allow
@@ -99,7 +101,8 @@ def quoted(override: str) -> str:
     key, _, value = override.partition("=")
     if key not in PATH_KEYS or re.fullmatch(r"[\w./+\-:%@?|]*|(['\"]).*\1", value, re.ASCII):
         return override
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # A backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"{key}='{escaped}'"
 
 
@@ -143,7 +146,10 @@ def plain(config: DictConfig) -> dict[str, Any]:
     for key in ("path", "folder"):
         place = resolved["signal"].get(key)
         if isinstance(place, str):
-            resolved["signal"][key] = str(Path(place).expanduser().absolute())
+            try:
+                resolved["signal"][key] = str(Path(place).expanduser().absolute())
+            except RuntimeError:
+                raise UserError(f"signal.{key}={place!r}: there is no such home directory") from None
     return {str(key): value for key, value in resolved.items()}
 
 
@@ -183,7 +189,7 @@ class Task:
             print(f"{title}: {error}", file=sys.stderr)
             return
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if is_main(name))
-        print(f"{title}: {shown}\n  {directory}", flush=True)
+        say(f"{title}: {shown}\n  {directory}")
 
 
 def is_main(metric: str) -> bool:
@@ -201,12 +207,16 @@ class Validate(Callback):
         try:
             check(config, self.allow)
             directory = Path(config.hydra.run.dir)
+            refuse_held(directory)
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
                 raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
         except (UserError, OmegaConfBaseException) as error:
             # Hydra turns any other exception of a callback into a warning.
             print(f"coordnet: {error if isinstance(error, UserError) else explain(error)}", file=sys.stderr)
             sys.exit(2)
+        except OSError as error:
+            print(f"coordnet: hydra.run.dir: {error}", file=sys.stderr)
+            sys.exit(STORAGE)
         except Exception:
             traceback.print_exc()
             sys.exit(1)

@@ -56,9 +56,25 @@ def lock_or_refuse(lock: IO[str], directory: Path) -> None:
         except BlockingIOError:
             if attempt < ATTEMPTS - 1:
                 time.sleep(0.02)
+    raise UserError(in_use(directory, lock))
+
+
+def refuse_held(directory: Path) -> None:
+    """Name who holds a directory, if anybody does.
+
+    Raises:
+        UserError: Somebody does.
+    """
+    if is_held(directory):
+        with (directory / LOCK).open(errors="replace") as lock:
+            raise UserError(in_use(directory, lock))
+
+
+def in_use(directory: Path, lock: IO[str]) -> str:
     lock.seek(0)
-    holder = " ".join(lock.read().split())
-    raise UserError(f"{directory} is in use by {holder}; wait for it or choose another directory")
+    return (
+        f"{directory} is in use by {' '.join(lock.read().split())}; wait for it or choose another directory"
+    )
 
 
 def is_held(directory: Path) -> bool:
@@ -68,7 +84,7 @@ def is_held(directory: Path) -> bool:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return False
 

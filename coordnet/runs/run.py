@@ -11,6 +11,7 @@ import yaml
 
 from coordnet.assemble import assemble, is_trained
 from coordnet.config import Config, check_config
+from coordnet.console import say
 from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
@@ -169,9 +170,8 @@ def execute(
 ) -> dict[str, float]:
     needed = check_memory(model, config["max_memory"])
     facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
-    print(
+    say(
         f"{directory}: {config['threads']} threads, {facts['precision']}, about {needed:.1f} GiB of memory",
-        flush=True,
     )
     write_status(directory, "running", **facts)
     try:

@@ -132,6 +132,7 @@ def test_truth_values_are_truth_values() -> None:
         check_numbers(config, {"encoding": "gaussian"})
 
 
+@pytest.mark.reliability("T37")
 @pytest.mark.parametrize("value", [-1, 0, "much", [1], float("nan"), True])
 def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
     with pytest.raises(UserError, match=r"max_memory=.* must be a number of GiB above 0"):

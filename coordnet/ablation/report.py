@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ from coordnet.ablation.tables import (
     shown,
     statuses,
 )
-from coordnet.runs.directory import write_text
+from coordnet.runs.directory import write_bytes, write_text
 
 PAGE = "report.html"
 SHEET = "contact_sheet.png"
@@ -55,12 +54,6 @@ def write_report(directory: Path) -> list[str]:
     write_text(directory / "report.md", to_markdown(sweep.name, sweep.command, found))
     write_text(directory / PAGE, to_html(sweep.name, sweep.command, found))
     return [result.status for result in sweep.results]
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def to_csv(results: Sequence[Result]) -> str:

@@ -16,6 +16,7 @@ from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history,
 from coordnet.errors import Diverged
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import metrics_file
+from coordnet.runs.directory import write_bytes
 from coordnet.signals.base import Evaluation as Scores
 
 # In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
@@ -172,7 +173,9 @@ class Evaluation(L.Callback):
         folder.mkdir(exist_ok=True)
         for name, picture in pictures.items():
             slug = re.sub(r"\W+", "-", name)
-            imageio.imwrite(folder / f"{slug}-{step:07d}.png", picture)
+            write_bytes(
+                folder / f"{slug}-{step:07d}.png", imageio.imwrite("<bytes>", picture, extension=".png")
+            )
             for logger in trainer.loggers:
                 assert isinstance(logger, TensorBoardLogger)
                 logger.experiment.add_image(name, picture, step, dataformats="HWC")

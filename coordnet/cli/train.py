@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -186,7 +187,8 @@ class Task:
         except (UserError, Diverged, OSError) as error:
             # Kept for `main`, because Hydra prints more than one line of what leaves a task.
             failures.append(error)
-            print(f"{title}: {error}", file=sys.stderr)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                print(f"{title}: {error}", file=sys.stderr)
             return
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if is_main(name))
         say(f"{title}: {shown}\n  {directory}")

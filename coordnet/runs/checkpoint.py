@@ -39,10 +39,11 @@ def save(content: Mapping[str, Any], path: Path, previous: Path | None = None) -
         load(partial)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        reason = str(error).splitlines()[0]
+        needed, free = size_of(content), shutil.disk_usage(path.parent).free
+        # Torch says of a full disk that some position was unexpected.
+        reason = os.strerror(errno.ENOSPC) if needed > free else str(error).splitlines()[0]
         raise OSError(
-            f"{path} cannot be saved: {reason}; it takes {size_of(content):,} bytes and {free:,} are free"
+            f"{path} cannot be saved: {reason}; it takes {needed:,} bytes and {free:,} are free"
         ) from None
     except BaseException:
         partial.unlink(missing_ok=True)

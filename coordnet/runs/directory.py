@@ -21,12 +21,20 @@ ATTEMPTS = 10
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one step, so that a reader sees the old text or the new one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def claim(directory: Path) -> IO[str]:
@@ -42,6 +50,9 @@ def claim(directory: Path) -> IO[str]:
     except BaseException:
         lock.close()
         raise
+    # Of processes that were killed while they wrote.
+    for partial in directory.glob(".*.tmp-*"):
+        partial.unlink(missing_ok=True)
     lock.truncate(0)
     lock.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
     lock.flush()

@@ -66,15 +66,15 @@ def available() -> float:
         return float("inf")
 
 
-def check_memory(model: Reconstruction, limit: float | None) -> float:
-    """The estimate in GiB.
+def check_memory(model: Reconstruction, limit: float | None) -> None:
+    """Refuse what would take too much.
 
     Args:
         model: About to be trained.
         limit: GiB; None takes what is available.
 
     Raises:
-        UserError: It is above the limit.
+        UserError: The estimate is above the limit.
     """
     needed = estimate(model) / GIB
     allowed = available() / GIB if limit is None else limit
@@ -84,4 +84,3 @@ def check_memory(model: Reconstruction, limit: float | None) -> float:
             + (f"max_memory={limit:g}" if limit is not None else f"the {allowed:.1f} GiB available")
             + "; choose a smaller trainer.batch_size or network.width"
         )
-    return needed

@@ -16,7 +16,7 @@ from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
-from coordnet.runs.memory import check_memory
+from coordnet.runs.memory import GIB, check_memory, estimate
 from coordnet.runs.provenance import provenance
 from coordnet.runs.ranks import run_ranks
 from coordnet.runs.training import flatten, steps_of, train
@@ -43,6 +43,7 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
 def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
     """Train into a directory that holds no run yet; returns the final metrics."""
     config, model = prepare(config, allow)
+    check_memory(model, config["max_memory"])
     with claim(directory):
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
@@ -53,11 +54,13 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
     """Continue a run where its last checkpoint stands; returns the final metrics."""
     config = read_config(directory)
     rows = metrics_file.read(directory / metrics_file.NAME)
-    if read_status(directory)["status"] == "finished" and rows and rows[-1]["step"] >= steps_of(config):
+    status = read_status(directory)["status"] if is_run(directory) else "created"
+    if status == "finished" and rows and rows[-1]["step"] >= steps_of(config):
         raise UserError(
             f"{directory} is finished; there is nothing to resume (raise max_steps in its {CONFIG} to go on)"
         )
     config, model = prepare(config, allow)
+    check_memory(model, config["max_memory"])
     with claim(directory):
         return go_on(config, model, directory, allow)
 
@@ -69,6 +72,7 @@ def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
             return
         try:
             config, model = prepare(config, allow)
+            check_memory(model, config["max_memory"])
         except Exception as error:
             write_status(directory, "failed", reason=str(error), traceback=traceback.format_exc())
             raise
@@ -168,7 +172,7 @@ def load_weights(model: Reconstruction, path: Path) -> None:
 def execute(
     config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None, allow: Sequence[str]
 ) -> dict[str, float]:
-    needed = check_memory(model, config["max_memory"])
+    needed = estimate(model) / GIB
     facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
     say(
         f"{directory}: {config['threads']} threads, {facts['precision']}, about {needed:.1f} GiB of memory",
@@ -184,6 +188,8 @@ def execute(
         # A full disk has no room for this either; what matters is the error itself.
         with suppress(OSError):
             write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
+        if isinstance(error, OSError) and error.filename is None and str(directory) not in str(error):
+            raise OSError(f"{directory}: {error}") from error
         raise
     if is_constant:
         facts["warning"] = (

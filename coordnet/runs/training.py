@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,7 @@ def train(
         logging.getLogger(name).setLevel(logging.WARNING)
     title = config["label"] or config["name"]
     options, first = config["trainer"], rank == 0
+    threading.excepthook = quiet_about_disks
     logger = make_logger(directory, resumed_from, {"config": config, "provenance": facts}) if first else None
     evaluation = Evaluation(
         directory, config["eval_every"], options["log_every"], options["pictures"], flatten(config)
@@ -100,6 +102,12 @@ def train(
 
 def steps_of(config: Config) -> int:
     return config["max_steps"] if is_trained(config) else 0
+
+
+def quiet_about_disks(arguments: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread of its own; the next write from this one raises what went wrong there."""
+    if not issubclass(arguments.exc_type, OSError):
+        threading.__excepthook__(arguments)
 
 
 def make_logger(

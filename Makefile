@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/coordnet train ablation=image_quick
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -18,7 +18,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 reliability: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m reliability --reliability docs/reliability.md
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m reliability --reliability docs/reliability.md
 	$(BIN)/python scripts/kill_run.py
 	$(BIN)/python scripts/kill_sweep.py
 	$(BIN)/python scripts/full_disk.py

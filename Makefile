@@ -18,7 +18,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 reliability: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m reliability --reliability docs/reliability.md
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m reliability --reliability=docs/reliability.md
 	$(BIN)/python scripts/kill_run.py
 	$(BIN)/python scripts/kill_sweep.py
 	$(BIN)/python scripts/full_disk.py

@@ -21,6 +21,12 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_memory() -> None:
+    """Return what is free: decoding a large picture takes more than its pixels."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def set_threads(threads: int | None) -> int:
     """Use this many threads, or all cores that the process may run on; returns how many."""
     if threads is not None and threads < 1:

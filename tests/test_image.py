@@ -125,7 +125,8 @@ def test_domain_is_that_of_the_training_samples() -> None:
 def test_large_images_are_scored_on_a_window_that_starts_on_a_training_pixel(
     shape: tuple[int, int], holdout: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EVALUATED_SIDE", 16)
+    monkeypatch.setattr(module, "SCORED_WHOLE", 16)
+    monkeypatch.setattr(module, "WINDOW", 16)
     image = Image(torch.full((*shape, 1), 0.5), holdout)
     for part, n in zip(image.window(), shape, strict=True):
         assert part.start % holdout == 0

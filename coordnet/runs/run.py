@@ -20,7 +20,7 @@ from coordnet.runs.memory import GIB, check_memory, estimate
 from coordnet.runs.provenance import provenance
 from coordnet.runs.ranks import run_ranks
 from coordnet.runs.training import flatten, steps_of, train
-from coordnet.runtime import keep_memory, set_threads
+from coordnet.runtime import give_back_memory, keep_memory, set_threads
 
 CONFIG = "config.yaml"
 # What a run may be resumed with a new value of.
@@ -36,6 +36,7 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
     keep_memory()
     config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
     model = assemble(config, allow)
+    give_back_memory()
     config["trainer"]["precision"] = getattr(model.field, "precision", "float32")
     return config, model
 

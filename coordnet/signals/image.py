@@ -17,14 +17,15 @@ from coordnet.metrics import psnr, ssim
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 from coordnet.signals.image_file import read_image
 
-EVALUATED_SIDE = 2048
+# Longer sides are scored on a window, whose arrays stay small beside the pixels of such a picture.
+SCORED_WHOLE, WINDOW = 2048, 1024
 
 
 class Image(Signal):
     """An image, trained on every `holdout`-th pixel in each direction.
 
     With a hold-out of s > 1 the training pixels are [::s, ::s], the test pixels the offset grid [s//2::s, s//2::s],
-    and all others are for validation. Images beyond 2048 pixels a side are scored on a centre window of that side.
+    and all others are for validation. Of sides beyond 2048 pixels, the middle 1024 are scored.
 
     Args:
         pixels: (height, width, channels), uint8 or float in [0, 1]; kept as it is, and made float per batch.
@@ -77,20 +78,23 @@ class Image(Signal):
         """Rows and columns that are scored, starting on a training pixel."""
         slices = []
         for n in self.pixels.shape[:2]:
-            start = max(0, n - EVALUATED_SIDE) // 2 // self.holdout * self.holdout
-            slices.append(slice(start, min(n, start + EVALUATED_SIDE)))
+            side = n if n <= SCORED_WHOLE else WINDOW
+            start = (n - side) // 2 // self.holdout * self.holdout
+            slices.append(slice(start, start + side))
         return slices[0], slices[1]
 
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
         rows, columns = self.window()
         target = self.values(self.pixels[rows, columns])
-        y, x = torch.meshgrid(
-            torch.arange(rows.start, rows.stop),
-            torch.arange(columns.start, columns.stop),
-            indexing="ij",
-        )
-        coords = self.domain.centres(torch.stack([x, y], dim=-1))
-        prediction = in_chunks(field, coords).clamp_(0, 1)
+        shape = target.shape[:2]
+
+        def coords(pixel: Tensor) -> Tensor:
+            """Of pixels (n, 1) of the window, numbered along its rows."""
+            x, y = columns.start + pixel % shape[1], rows.start + pixel // shape[1]
+            return self.domain.centres(torch.cat([x, y], dim=-1))
+
+        pixels = torch.arange(shape.numel())[:, None]
+        prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
         metrics = self.metrics(prediction, target)
         score = metrics.get("val/psnr", metrics["train/psnr"])
         samples = Samples(prediction.numpy(), target.numpy(), self.domain.across / 2)
@@ -100,7 +104,7 @@ class Image(Signal):
         def draw() -> dict[str, viz.Picture]:
             pictures = {"target | prediction | error": viz.strip(samples.target, samples.prediction)}
             if self.wave is not None:
-                pictures["contrast"] = self.contrast_picture(self.wave(coords), samples)
+                pictures["contrast"] = self.contrast_picture(self.wave(coords(pixels)), samples)
             return pictures
 
         return Evaluation(metrics, draw, score, samples)

@@ -367,7 +367,8 @@ def test_a_signal_without_a_grid_has_no_samples() -> None:
 
 def test_frequencies_of_a_window_are_those_of_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wave of 20 cycles across 128 pixels, seen through the 32 in the middle."""
-    monkeypatch.setattr(image_module, "EVALUATED_SIDE", 32)
+    for name in ("SCORED_WHOLE", "WINDOW"):
+        monkeypatch.setattr(image_module, name, 32)
     x = (2 * torch.arange(128) + 1) / 128 - 1
     wave = 0.5 + 0.4 * torch.cos(math.pi * 20 * x)
     samples = whole(Image(wave.expand(128, 128)[..., None].contiguous()), 0.5)

@@ -113,6 +113,18 @@ def test_a_failed_write_leaves_the_old_file_and_says_what_it_needs(
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
 
 
+@pytest.mark.reliability("T06")
+def test_a_directory_that_cannot_be_made_is_an_error_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read-only disks, for which it takes root, are in scripts/full_disk.py."""
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("coordnet.runs.run.train", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(NotADirectoryError, match="file"):
+        start(make_config(*SMALL), tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.reliability("T04")
 def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
     """Of a process that does nothing but save."""

@@ -72,8 +72,9 @@ def run_ranks(
 def watch(processes: Sequence[BaseProcess]) -> list[int]:
     """Wait for all; once one has failed, the others get some seconds. The exit codes, 0 for those ended from here."""
     codes = [0] * len(processes)
-    while any(process.is_alive() for process in processes):
-        wait([process.sentinel for process in processes if process.is_alive()])
+    # Asked once: of processes that all ended between two questions, waiting would never end.
+    while alive := [process for process in processes if process.is_alive()]:
+        wait([process.sentinel for process in alive])
         failed = [process.exitcode for process in processes if process.exitcode]
         if failed:
             grace = GRACE if all(code in ORDERLY for code in failed) else SHORT_GRACE

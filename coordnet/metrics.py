@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-# What is taken at once: values, and rows of 11 x 11 windows, for which torchmetrics takes 70 times their bytes.
+# What is taken at once: values, and rows of 11 x 11 windows, for which torchmetrics takes many times their bytes.
 CHUNK = 2**20
 ROWS = 64
 

@@ -21,8 +21,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from coordnet.errors import STORAGE, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import read_status
@@ -259,7 +257,7 @@ def finishes(run: Path, straight: Path, make_room: Callable[[], object]) -> list
     weights, expected = (
         checkpoint.load(folder / "checkpoints" / checkpoint.LAST)["state_dict"] for folder in (run, straight)
     )
-    equal = all(torch.equal(weights[name], expected[name]) for name in expected)
+    equal = checkpoint.same(dict(weights), dict(expected))
     return [
         *when(not equal, "the weights are not those of a straight run"),
         *when(str(rows(run)) != str(rows(straight)), "the metrics are not those of a straight run"),

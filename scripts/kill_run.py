@@ -175,16 +175,6 @@ def loads(path: Path) -> bool:
     return True
 
 
-def same(a: object, b: object) -> bool:
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
 def rows(run: Path) -> str:
     """metrics.csv without the seconds; as text, because nan differs from itself."""
     return str([row | {"seconds": 0} for row in metrics_file.read(run / metrics_file.NAME)])
@@ -195,7 +185,7 @@ def differences(run: Path, straight: Path) -> list[str]:
     found = [] if rows(run) == rows(straight) else [metrics_file.NAME]
     for name in (LAST, BEST):
         a, b = (checkpoint.load(folder / "checkpoints" / name) for folder in (run, straight))
-        found += [f"{part} of {name}" for part in SAVED if not same(a[part], b[part])]
+        found += [f"{part} of {name}" for part in SAVED if not checkpoint.same(a[part], b[part])]
     return found
 
 

@@ -16,20 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import read_status, write_status
 from coordnet.runs.run import resume, start
 
 LONG = ("max_steps=1500", "eval_every=40")
-
-
-def same(a: object, b: object) -> bool:
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 def start_process(directory: Path, overrides: tuple[str, ...]) -> subprocess.Popen[bytes]:

@@ -137,7 +137,7 @@ def compiler() -> Finding:
 
 
 def memory() -> Finding:
-    from coordnet.runs.memory import GIB, available
+    from coordnet.runs.memory import available
 
     free = available()
     if math.isinf(free):

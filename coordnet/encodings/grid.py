@@ -1,12 +1,11 @@
 import math
-from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
+from coordnet.encodings.blend import blend, corner_weights, corners, split
 from coordnet.encodings.fourier import check_count
 from coordnet.errors import UserError
 from coordnet.networks.base import MAX_WEIGHTS
@@ -26,16 +25,14 @@ class Grid(Encoding):
 
     Args:
         domain: Gives the dimension and the training samples.
-        resolution: Nodes along the longest axis, in [2, 2^16], and as densely along the others; the training samples
-            if not given.
+        resolution: Nodes across the domain, in [2, 2^16], as densely along every axis; the training samples if not
+            given.
         channels: Of each value, up to 2^16; 2^28 in all.
     """
 
     first: Tensor
     step: Tensor
     last: Tensor
-    strides: Tensor
-    corners: Tensor
 
     def __init__(self, domain: Domain, resolution: int | None = None, channels: int = 4) -> None:
         super().__init__()
@@ -44,7 +41,8 @@ class Grid(Encoding):
         self.nodes = samples
         if resolution is not None:
             check_count("resolution", resolution, 2)
-            density = (resolution - 1) / max(1, *(n - 1 for n in samples))
+            across = math.ceil(domain.across / domain.stride)
+            density = (resolution - 1) / max(1, across - 1)
             self.nodes = [1 + math.ceil((n - 1) * density) for n in samples]
         weights = math.prod(self.nodes) * channels
         if weights > MAX_WEIGHTS:
@@ -57,20 +55,17 @@ class Grid(Encoding):
         self.register_buffer("first", start)
         self.register_buffer("step", (end - start).clamp(min=domain.spacing) / last.clamp(min=1))
         self.register_buffer("last", last)
-        self.register_buffer("strides", torch.tensor([1, *self.nodes[:-1]]).cumprod(0))
-        self.register_buffer("corners", torch.tensor(list(product((0, 1), repeat=domain.dim))))
         self.values = nn.Parameter(torch.empty(math.prod(self.nodes), channels).uniform_(-REACH, REACH))
+        self.strides = [math.prod(self.nodes[:k]) for k in range(domain.dim)]
         self.in_dim = domain.dim
         self.out_dim = channels
 
     def forward(self, coords: Tensor) -> Tensor:
         place = ((coords - self.first) / self.step).clamp(torch.zeros_like(self.first), self.last.to(coords))
-        low = place.detach().long().minimum((self.last - 1).clamp(min=0))
-        beyond = (place - low)[..., None, :]
-        weights = torch.where(self.corners > 0, beyond, 1 - beyond).prod(dim=-1)
-        around = (low[..., None, :] + self.corners).minimum(self.last)
-        values = F.embedding((around * self.strides).sum(dim=-1), self.values)
-        return (weights[..., None] * values).sum(dim=-2)
+        low, beyond = split(place.reshape(-1, self.in_dim), self.last + 1)
+        ends = [torch.stack([i, (i + 1).minimum(last)]) for i, last in zip(low.T, self.last, strict=True)]
+        index = corners([n * i for n, i in zip(self.strides, ends, strict=True)], torch.add)
+        return blend(self.values, index, corner_weights(beyond.T)).reshape(*coords.shape[:-1], self.out_dim)
 
     def formula(self) -> str:
         size = " x ".join(str(n) for n in self.nodes)

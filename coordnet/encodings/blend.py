@@ -1,0 +1,160 @@
+"""The heart of every grid: weighted sums of a few rows of a table, and all their derivatives, fast on a CPU.
+
+They come from one form, S = sum over n and k of w[n, k] (v[i[n, k]] . g[n]), which is linear in the table v (t, c), the
+weights w (n, k) and the gradients g (n, c). Its derivative in one of the three is a function of the other two, and
+that one's derivatives are of the same kind: `Blend` is the derivative in g, `Spread` in v, `Dot` in w.
+
+On a CPU, nothing here depends on the order in which threads run, so a run repeats bit for bit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+
+# Channels up to which adding single columns is quicker than adding rows.
+FEW_CHANNELS = 8
+
+
+def blend(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """sum_k weights[n, k] values[index[n, k]], (n, c).
+
+    Args:
+        values: (t, c).
+        index: (n, k), whole numbers in [0, t).
+        weights: (n, k), of the type of the values.
+    """
+    result: Tensor = Blend.apply(values, index, weights)
+    return result
+
+
+def split(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """The node below each place, int32, and how far beyond it the place is, in [0, 1].
+
+    Args:
+        place: In units of nodes, from 0 to nodes - 1.
+        nodes: Along each axis; broadcasts with `place`. Of a single node, that one is below.
+    """
+    low = place.detach().int().minimum((nodes - 2).clamp(min=0))
+    return low, place - low
+
+
+def corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Combine the two ends of a cell along each axis, (*, 2, n), to its corners: (*, n, 2^d), first axis fastest."""
+    result = pairs[0]
+    for pair in pairs[1:]:
+        result = combine(pair[..., :, None, :], result[..., None, :, :]).flatten(-3, -2)
+    return result.movedim(-1, -2).contiguous()
+
+
+def corner_weights(beyond: Tensor) -> Tensor:
+    """Weights of the corners of a cell, (*, n, 2^d), of points at `beyond` (d, *, n) in it."""
+    return corners([torch.stack([1 - t, t], dim=-2) for t in beyond], torch.mul)
+
+
+class Blend(Function):
+    @staticmethod
+    def forward(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        return F.embedding_bag(index, values, mode="sum", per_sample_weights=weights)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
+        values, index, weights = ctx.saved_tensors
+        to_values, _, to_weights = ctx.needs_input_grad
+        return (
+            Spread.apply(gradients, index, weights, len(values)) if to_values else None,
+            None,
+            Dot.apply(values, index, gradients) if to_weights else None,
+        )
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, weights: Tensor) -> tuple[Tensor, int]:
+        values, index, weights = batched(info.batch_size, dims, values, index, weights)
+        rows = Blend.apply(values.flatten(0, 1), apart(index, values.shape[1]), weights.flatten(0, 1))
+        return rows.unflatten(0, index.shape[:2]), 0
+
+
+class Spread(Function):
+    @staticmethod
+    def forward(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
+        return sum_of_rows(weights[..., None] * gradients[:, None], index, count)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:3])
+
+    @staticmethod
+    def backward(ctx: Any, values: Tensor) -> tuple[Tensor | None, ...]:
+        gradients, index, weights = ctx.saved_tensors
+        return Blend.apply(values, index, weights), None, Dot.apply(values, index, gradients), None
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: Any, gradients: Tensor, index: Tensor, weights: Tensor, count: int
+    ) -> tuple[Tensor, int]:
+        size = info.batch_size
+        gradients, index, weights = batched(size, dims[:3], gradients, index, weights)
+        table = Spread.apply(
+            gradients.flatten(0, 1), apart(index, count), weights.flatten(0, 1), size * count
+        )
+        return table.unflatten(0, (size, count)), 0
+
+
+class Dot(Function):
+    @staticmethod
+    def forward(values: Tensor, index: Tensor, gradients: Tensor) -> Tensor:
+        return (F.embedding(index, values) * gradients[:, None]).sum(dim=-1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
+        values, index, gradients = ctx.saved_tensors
+        return Spread.apply(gradients, index, weights, len(values)), None, Blend.apply(values, index, weights)
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, gradients: Tensor) -> tuple[Tensor, int]:
+        values, index, gradients = batched(info.batch_size, dims, values, index, gradients)
+        dots = Dot.apply(values.flatten(0, 1), apart(index, values.shape[1]), gradients.flatten(0, 1))
+        return dots.unflatten(0, index.shape[:2]), 0
+
+
+def sum_of_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """A table (count, c) in which each row is the sum of those of `rows` (n, k, c) whose index (n, k) names it."""
+    channels = rows.shape[-1]
+    flat, where = rows.reshape(-1, channels), index.reshape(-1).long()
+    table = flat.new_zeros(count, channels)
+    if channels > FEW_CHANNELS:
+        return table.index_add_(0, where, flat)
+    columns, sums = in_pairs(flat), in_pairs(table)
+    for k in range(sums.shape[-1]):
+        sums[:, k].scatter_add_(0, where, columns[:, k])
+    return table
+
+
+def in_pairs(columns: Tensor) -> Tensor:
+    """Two columns as one complex one, where their number is even: one pass adds both."""
+    return columns if columns.shape[-1] % 2 else torch.view_as_complex(columns.unflatten(-1, (-1, 2)))
+
+
+def batched(size: int, dims: Any, *tensors: Tensor) -> list[Tensor]:
+    """Each with a first dimension of `size`: moved there, or made where `dims` has none."""
+    return [
+        tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+        for dim, tensor in zip(dims, tensors, strict=True)
+    ]
+
+
+def apart(index: Tensor, count: int) -> Tensor:
+    """Index (b, n, k) into b tables of `count` rows, as one into the tables below one another: (b n, k)."""
+    offset = count * torch.arange(len(index), device=index.device)
+    return (index + offset[:, None, None]).flatten(0, 1)

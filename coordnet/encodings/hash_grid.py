@@ -1,0 +1,128 @@
+import math
+
+import torch
+from torch import Tensor, nn
+
+from coordnet.coords import Domain
+from coordnet.encodings.base import Encoding
+from coordnet.encodings.blend import blend, corner_weights, corners, split
+from coordnet.encodings.fourier import at_least, at_most, check_count
+from coordnet.encodings.grid import REACH
+from coordnet.errors import UserError
+from coordnet.networks.base import MAX_WEIGHTS
+
+# Of the first four axes (Müller et al. 2022, eq. 4), as the int32 that have the same bits.
+PRIMES = (1, 2654435761 - 2**32, 805459861, 3674653429 - 2**32)
+# A number this close below a whole one is that one: floor(16 b^15) for b = 128^(1 / 15) is 2048, and not 2047.
+ROUNDING = 1e-6
+
+
+class HashGrid(Encoding):
+    """Values interpolated from grids of many resolutions side by side, fine ones hashed (Müller et al. 2022).
+
+    Level l has N_l = floor(N_min b^l) cells across the domain, b = (N_max / N_min)^(1 / (L - 1)). A level whose nodes
+    fit into 2^T entries has a value for each; the nodes i of others share those of a table of 2^T, at the exclusive or
+    of i_k p_k, with primes p, modulo 2^T (eq. 4). Values start uniform in +-1e-4.
+
+    Args:
+        domain: Gives the dimension, 1 to 4, and the training samples.
+        num_levels: L, in [1, 64].
+        channels: Of each value; the features are those of all levels.
+        log2_table: T, in [1, 24].
+        coarsest: N_min.
+        finest: N_max, from N_min to 2^16; by default the training samples across the domain.
+        smooth: Weights are 3t^2 - 2t^3 instead of t, so that the features have continuous derivatives (sec. 3).
+    """
+
+    cells: Tensor
+    nodes: Tensor
+    strides: Tensor
+    starts: Tensor
+    extent: Tensor
+
+    def __init__(
+        self,
+        domain: Domain,
+        num_levels: int = 16,
+        channels: int = 2,
+        log2_table: int = 19,
+        coarsest: int = 16,
+        finest: int | None = None,
+        smooth: bool = False,
+    ) -> None:
+        super().__init__()
+        if domain.dim > len(PRIMES):
+            raise UserError(f"encoding=HashGrid takes 1 to {len(PRIMES)} columns, and not {domain.dim}")
+        at_least("num_levels", num_levels, 1)
+        at_most("num_levels", num_levels, 64)
+        at_least("log2_table", log2_table, 1)
+        at_most("log2_table", log2_table, 24)
+        check_count("channels", channels)
+        check_count("coarsest", coarsest)
+        if finest is None:
+            finest = max(coarsest, math.ceil(domain.across / domain.stride))
+        check_count("finest", finest, coarsest)
+        self.resolutions = resolutions(num_levels, coarsest, finest)
+        self.log2_table = log2_table
+        self.smooth = smooth
+        nodes = [[1 + math.ceil(n * e) for e in domain.extent] for n in self.resolutions]
+        fits = [math.prod(n) <= 2**log2_table for n in nodes]
+        self.dense = sum(fits)
+        self.sizes = [math.prod(n) if fit else 2**log2_table for n, fit in zip(nodes, fits, strict=True)]
+        if sum(self.sizes) * channels > MAX_WEIGHTS:
+            raise UserError(
+                f"encoding.log2_table={log2_table} makes {sum(self.sizes) * channels} values; {MAX_WEIGHTS} are allowed"
+            )
+        strides = [
+            [math.prod(n[:k]) if fit else PRIMES[k] for k in range(domain.dim)]
+            for n, fit in zip(nodes, fits, strict=True)
+        ]
+        starts = [sum(self.sizes[:level]) for level in range(num_levels)]
+        # Of each axis and level, before the points.
+        self.register_buffer("cells", torch.tensor(self.resolutions).float()[:, None], persistent=False)
+        self.register_buffer("nodes", torch.tensor(nodes).T[..., None], persistent=False)
+        self.register_buffer(
+            "strides", torch.tensor(strides, dtype=torch.int32).T[..., None], persistent=False
+        )
+        self.register_buffer(
+            "starts", torch.tensor(starts, dtype=torch.int32)[:, None, None], persistent=False
+        )
+        self.register_buffer("extent", torch.tensor(domain.extent), persistent=False)
+        self.values = nn.Parameter(torch.empty(sum(self.sizes), channels).uniform_(-REACH, REACH))
+        self.in_dim = domain.dim
+        self.out_dim = num_levels * channels
+
+    def forward(self, coords: Tensor) -> Tensor:
+        flat = coords.reshape(-1, self.in_dim)
+        inside = ((flat + self.extent) / 2).clamp(torch.zeros_like(self.extent), self.extent)
+        low, beyond = split(inside.T[:, None] * self.cells, self.nodes)
+        if self.smooth:
+            beyond = beyond.square() * (3 - 2 * beyond)
+        first = low * self.strides
+        ends = torch.stack([first, first + self.strides], dim=-2)
+        plain = corners(list(ends[:, : self.dense]), torch.add)
+        hashed = corners(list(ends[:, self.dense :]), torch.bitwise_xor) & (2**self.log2_table - 1)
+        index = torch.cat([plain, hashed]) + self.starts
+        weights = corner_weights(beyond)
+        values = blend(self.values, index.flatten(0, 1), weights.flatten(0, 1))
+        return values.unflatten(0, index.shape[:2]).movedim(0, 1).reshape(*coords.shape[:-1], self.out_dim)
+
+    def formula(self) -> str:
+        levels, channels = len(self.sizes), self.values.shape[1]
+        return (
+            f"trained values of {channels} channels, interpolated from {levels} grids of {self.resolutions[0]} to "
+            f"{self.resolutions[-1]} cells across the domain, {self.dense} of them whole and the others hashed into "
+            f"2^{self.log2_table} entries"
+        )
+
+
+def resolutions(num_levels: int, coarsest: int, finest: int) -> list[int]:
+    """Cells across the domain of each level, floor(N_min b^l), from exactly N_min to exactly N_max.
+
+    The last level of many implementations has one cell too few, since b is rounded.
+    """
+    steps = max(1, num_levels - 1)
+    return [
+        math.floor(coarsest * (finest / coarsest) ** (level / steps) + ROUNDING)
+        for level in range(num_levels)
+    ]

@@ -1,0 +1,82 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from coordnet.encodings.blend import FEW_CHANNELS, Dot, Spread, blend
+
+# Odd, even and beyond the number of channels that are added one by one.
+every_width = pytest.mark.parametrize("channels", [1, 2, 3, 4, FEW_CHANNELS, FEW_CHANNELS + 3])
+
+
+def case(channels: int, rows: int = 7, points: int = 40) -> tuple[Tensor, Tensor, Tensor]:
+    """A table, the rows of it that each point reads, some of them twice, and their weights."""
+    generator = torch.Generator().manual_seed(channels)
+    values = torch.randn(rows, channels, dtype=torch.float64, generator=generator)
+    index = torch.randint(rows, (points, 4), dtype=torch.int32, generator=generator)
+    weights = torch.randn(points, 4, dtype=torch.float64, generator=generator)
+    return values, index, weights
+
+
+def matrix(index: Tensor, weights: Tensor, rows: int) -> Tensor:
+    """The linear map from the table to the points as a matrix (points, rows)."""
+    dense = torch.zeros(len(index), rows, dtype=torch.float64)
+    for n, (row, weight) in enumerate(zip(index.tolist(), weights.tolist(), strict=True)):
+        for i, w in zip(row, weight, strict=True):
+            dense[n, i] += w
+    return dense
+
+
+@every_width
+def test_the_blend_is_its_matrix_times_the_table(channels: int) -> None:
+    values, index, weights = case(channels)
+    torch.testing.assert_close(blend(values, index, weights), matrix(index, weights, 7) @ values)
+
+
+@every_width
+def test_its_derivative_is_the_transposed_matrix(channels: int) -> None:
+    _, index, weights = case(channels)
+    gradients = torch.randn(40, channels, dtype=torch.float64)
+    spread = Spread.apply(gradients, index, weights, 7)
+    torch.testing.assert_close(spread, matrix(index, weights, 7).T @ gradients)
+
+
+@every_width
+def test_three_derivatives_of_one_form_agree(channels: int) -> None:
+    """S is linear in each of its three arguments, so each derivative times its argument is S again."""
+    values, index, weights = case(channels)
+    gradients = torch.randn(40, channels, dtype=torch.float64)
+    form = (blend(values, index, weights) * gradients).sum()
+    torch.testing.assert_close((Spread.apply(gradients, index, weights, 7) * values).sum(), form)
+    torch.testing.assert_close((Dot.apply(values, index, gradients) * weights).sum(), form)
+
+
+@every_width
+def test_first_and_second_derivatives_are_those_of_finite_differences(channels: int) -> None:
+    values, index, weights = case(channels, rows=3, points=2)
+    inputs = (values.requires_grad_(), weights.requires_grad_())
+    assert gradcheck(lambda v, w: blend(v, index, w), inputs)
+    assert gradgradcheck(lambda v, w: blend(v, index, w), inputs)
+
+
+@pytest.mark.parametrize("channels", [2, FEW_CHANNELS + 1])
+def test_gradients_of_many_points_on_few_rows_repeat_bit_for_bit(channels: int) -> None:
+    index = torch.randint(5, (20_000, 8), dtype=torch.int32)
+    gradients, weights = torch.randn(20_000, channels), torch.rand(20_000, 8)
+    first = Spread.apply(gradients, index, weights, 5)
+    assert all(torch.equal(first, Spread.apply(gradients, index, weights, 5)) for _ in range(5))
+
+
+@every_width
+def test_jacobians_of_many_points_at_once_are_those_of_each(channels: int) -> None:
+    values, index, weights = case(channels, points=6)
+    jacobian = torch.func.jacrev(blend)
+    many = torch.func.vmap(jacobian, in_dims=(None, 0, 0))(values, index[:, None], weights[:, None])
+    each = torch.stack([jacobian(values, index[n : n + 1], weights[n : n + 1]) for n in range(6)])
+    torch.testing.assert_close(many, each)
+
+
+def test_no_points_are_no_rows() -> None:
+    values, index, weights = case(2, points=0)
+    assert blend(values, index, weights).shape == (0, 2)
+    assert not Spread.apply(torch.zeros(0, 2), index, weights.float(), 7).any()

@@ -1,0 +1,149 @@
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from coordnet.coords import Domain
+from coordnet.encodings.hash_grid import PRIMES, HashGrid, resolutions
+from coordnet.errors import UserError
+
+BOXES = [(40,), (40, 24), (24, 32, 16), (8, 6, 4, 7)]
+every_box = pytest.mark.parametrize("size", BOXES, ids=str)
+
+
+def small(size: tuple[int, ...], **options: object) -> HashGrid:
+    """A grid in float64 of four levels, the finest of them hashed, with values of the size that training gives."""
+    torch.manual_seed(0)
+    chosen = {
+        "num_levels": 4,
+        "channels": 3,
+        "log2_table": 2 * len(size),
+        "coarsest": 3,
+        "finest": 24,
+    } | options
+    grid = HashGrid(Domain(size), **chosen).double()  # type: ignore[arg-type]
+    torch.nn.init.normal_(grid.values)
+    return grid
+
+
+def inside(domain: Domain, count: int) -> Tensor:
+    torch.manual_seed(1)
+    return (2 * torch.rand(count, domain.dim, dtype=torch.float64) - 1) * torch.tensor(domain.extent)
+
+
+def written_out(grid: HashGrid, domain: Domain, coords: Tensor) -> Tensor:
+    """The encoding point by point, corner by corner, in whole numbers of any size (Müller et al. 2022, sec. 3)."""
+    table, start, features = 2**grid.log2_table, 0, []
+    for cells in grid.resolutions:
+        nodes = [1 + -int(-cells * e // 1) for e in domain.extent]
+        count = 1
+        for n in nodes:
+            count *= n
+        rows = []
+        for point in coords.tolist():
+            place = [cells * (x + e) / 2 for x, e in zip(point, domain.extent, strict=True)]
+            low = [int(p // 1) for p in place]
+            total = torch.zeros(grid.values.shape[1], dtype=torch.float64)
+            for corner in product((0, 1), repeat=domain.dim):
+                node = [i + c for i, c in zip(low, corner, strict=True)]
+                weight = 1.0
+                for p, i in zip(place, node, strict=True):
+                    weight *= 1 - abs(p - i)
+                entry = 0
+                if count <= table:
+                    stride = 1
+                    for i, n in zip(node, nodes, strict=True):
+                        entry += i * stride
+                        stride *= n
+                else:
+                    primes = (1, 2654435761, 805459861, 3674653429)
+                    for i, prime in zip(node, primes, strict=False):
+                        entry ^= i * prime
+                    entry %= table
+                total += weight * grid.values[start + entry].detach()
+            rows.append(total)
+        features.append(torch.stack(rows))
+        start += min(count, table)
+    return torch.cat(features, dim=-1)
+
+
+@every_box
+def test_it_is_the_sum_over_corners_of_the_paper(size: tuple[int, ...]) -> None:
+    domain = Domain(size)
+    grid = small(size)
+    assert 0 < grid.dense < 4
+    coords = inside(domain, 30)
+    # Extents and numbers of cells are float32 in the one, and float64 in the other.
+    torch.testing.assert_close(grid(coords), written_out(grid, domain, coords), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("node", "log2_table", "entry"), [((3, 5, 7), 19, 329061), ((3, 5), 14, 8310)])
+def test_hashes_are_the_published_ones(node: tuple[int, ...], log2_table: int, entry: int) -> None:
+    hashed = torch.zeros((), dtype=torch.int32)
+    for i, prime in zip(node, PRIMES, strict=False):
+        hashed = hashed ^ (torch.tensor(i, dtype=torch.int32) * prime)
+    assert int(hashed & (2**log2_table - 1)) == entry
+
+
+def test_the_resolutions_of_the_paper_come_out() -> None:
+    expected = [16, 20, 25, 32, 40, 50, 64, 80, 101, 128, 161, 203, 256, 322, 406, 512]
+    assert resolutions(16, 16, 512) == expected
+
+
+@pytest.mark.parametrize(
+    ("coarsest", "finest"), [(16, 1024), (16, 2048), (12, 256), (10, 512), (16, 524288), (7, 7)]
+)
+def test_the_last_level_is_the_finest_asked_for(coarsest: int, finest: int) -> None:
+    """Where the growth factor is rounded before its power is taken, it has one cell less."""
+    for levels in range(2, 33):
+        found = resolutions(levels, coarsest, finest)
+        assert (found[0], found[-1]) == (coarsest, finest)
+        assert found == sorted(found)
+    assert resolutions(1, coarsest, finest) == [coarsest]
+
+
+def test_the_paper_s_table_has_its_size() -> None:
+    """16 levels from 16 to 2048 cells in a cube: five are whole, (N + 1)^3 nodes, and eleven have 2^19 entries."""
+    grid = HashGrid(Domain((2048,) * 3), channels=2)
+    whole = [(n + 1) ** 3 for n in (16, 22, 30, 42, 58)]
+    assert grid.sizes == whole + [2**19] * 11
+
+
+@every_box
+def test_weights_are_a_partition_of_unity_at_every_level(size: tuple[int, ...]) -> None:
+    for smooth in (False, True):
+        grid = small(size, smooth=smooth)
+        torch.nn.init.ones_(grid.values)
+        features = grid(inside(Domain(size), 100))
+        torch.testing.assert_close(features, torch.ones_like(features), atol=1e-12, rtol=0)
+
+
+def test_smooth_features_have_no_kinks_at_nodes() -> None:
+    """Slopes just before and behind a node of the only level: equal (and 0) if smooth, different if linear."""
+    for smooth in (False, True):
+        grid = small((8,), num_levels=1, coarsest=4, finest=4, smooth=smooth)
+        coords = torch.tensor([[-1e-7], [1e-7]], dtype=torch.float64, requires_grad=True)
+        (slopes,) = torch.autograd.grad(grid(coords)[:, 0].sum(), coords)
+        same = bool((slopes[0] - slopes[1]).abs() < 1e-4)
+        assert same == smooth
+
+
+def test_beyond_the_box_the_border_is_repeated() -> None:
+    grid = small((8, 8))
+    beyond = torch.tensor([[-3.0, 0.2], [1.7, 2.0]], dtype=torch.float64)
+    torch.testing.assert_close(grid(beyond), grid(beyond.clamp(-1, 1)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"num_levels": 0}, {"num_levels": 65}, {"channels": 0}, {"log2_table": 0}, {"log2_table": 25}),
+        *({"coarsest": 0}, {"coarsest": 20, "finest": 10}, {"finest": 2**17}),
+        {"num_levels": 64, "log2_table": 24, "channels": 2, "coarsest": 4096, "finest": 65536},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"encoding\.\w+="):
+        HashGrid(Domain((64, 64)), **options)  # type: ignore[arg-type]

@@ -4,11 +4,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coordnet.coords import chunks
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
 from coordnet.networks.base import Network
 
 Precision = Literal["float32", "bfloat16"]
+
+# Features that fit into a core's cache: 2 MiB of float32.
+CACHED = 2**19
 
 
 class Field(nn.Module):
@@ -37,13 +41,11 @@ class Field(nn.Module):
 
     def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
         """Values at coords (*, d), or averages over footprints of that covariance (*, d, d) if the encoding can."""
-        footprint = () if covariance is None or not self.encoding.integrates else (covariance,)
+        where = (coords,) if covariance is None or not self.encoding.integrates else (coords, covariance)
+        half = self.precision == "bfloat16"
         # Phases need float32, whatever autocast the caller runs under.
         with torch.autocast(coords.device.type, enabled=False):
-            features = self.encoding(coords, *footprint)
-        half = self.precision == "bfloat16"
-        if half and not self.encoding.raw:
-            features = features.bfloat16()
+            features = self.rounded(*where) if half and not self.encoding.raw else self.encoding(*where)
         with torch.autocast(coords.device.type, torch.bfloat16, enabled=half):
             raw = self.network(features)
         raw = raw.float()
@@ -51,6 +53,18 @@ class Field(nn.Module):
             return raw
         low, high = self.value_range
         return low + (high - low) * self.network.to_unit(raw)
+
+    def rounded(self, *where: Tensor) -> Tensor:
+        """The features in bfloat16, (*, F); without gradients, by parts that stay in a cache until they are rounded."""
+        trained = any(tensor.requires_grad for tensor in (*where, *self.encoding.parameters()))
+        if trained or where[0].device.type != "cpu":
+            return self.encoding(*where).bfloat16()
+        shape = where[0].shape[:-1]
+        flat = [tensor.flatten(0, len(shape) - 1) if shape else tensor[None] for tensor in where]
+        features = torch.empty(len(flat[0]), self.encoding.out_dim, dtype=torch.bfloat16)
+        for part in chunks(len(features), max(1, CACHED // self.encoding.out_dim)):
+            features[part] = self.encoding(*(tensor[part] for tensor in flat))
+        return features.reshape(*shape, self.encoding.out_dim)
 
 
 class Interpolation(nn.Module):

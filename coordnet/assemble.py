@@ -72,8 +72,9 @@ def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
     trainer = config["trainer"]
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
     network = build(config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels)
-    precision = choose_precision(trainer["precision"], network.bfloat16_safe, trainer["accelerator"])
-    return Field(encoding, network, signal.value_range, precision)
+    chosen = choose_precision(trainer["precision"], network.bfloat16_safe, trainer["accelerator"])
+    first = "float32" if chosen == "float32" else "bfloat16"
+    return Field(encoding, network, signal.value_range, first)
 
 
 def interpolation(mode: Any, signal: Signal) -> Any:

@@ -54,6 +54,14 @@ class Field(nn.Module):
         low, high = self.value_range
         return low + (high - low) * self.network.to_unit(raw)
 
+    def get_extra_state(self) -> Tensor:
+        """Whether it computes in float32: it may have gone over while it was trained."""
+        return torch.tensor(self.precision == "float32")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        if state:
+            self.precision = "float32"
+
     def rounded(self, *where: Tensor) -> Tensor:
         """The features in bfloat16, (*, F); without gradients, by parts that stay in a cache until they are rounded."""
         trained = any(tensor.requires_grad for tensor in (*where, *self.encoding.parameters()))

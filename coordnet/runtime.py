@@ -7,8 +7,10 @@ import platform
 import torch
 
 from coordnet.errors import UserError
-from coordnet.fields import Precision
 
+PRECISIONS = ("float32", "bfloat16", "adaptive")
+# Where adaptive precision goes over, in dB of train/psnr or of train/nmse below 1: before rounding shows.
+CLOSE = 40.0
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
@@ -38,13 +40,16 @@ def set_threads(threads: int | None) -> int:
     return count
 
 
-def choose_precision(asked: str, bfloat16_safe: bool, accelerator: str) -> Precision:
-    """Resolve "auto": bfloat16 where the network stands it and the processor multiplies it natively."""
+def choose_precision(asked: str, bfloat16_safe: bool, accelerator: str) -> str:
+    """Resolve "auto": adaptive where the network stands it and the processor multiplies bfloat16 natively.
+
+    Adaptive is bfloat16 until the fit is close, then float32.
+    """
     if asked == "auto":
-        return "bfloat16" if bfloat16_safe and has_bfloat16(accelerator) else "float32"
-    if asked not in ("float32", "bfloat16"):
-        raise UserError(f"trainer.precision={asked!r} must be one of auto, float32, bfloat16")
-    return "float32" if asked == "float32" else "bfloat16"
+        return "adaptive" if bfloat16_safe and has_bfloat16(accelerator) else "float32"
+    if asked not in PRECISIONS:
+        raise UserError(f"trainer.precision={asked!r} must be one of auto, {', '.join(PRECISIONS)}")
+    return asked
 
 
 def has_bfloat16(accelerator: str) -> bool:

@@ -110,7 +110,7 @@ def test_the_config_records_what_was_chosen_automatically(tmp_path: Path) -> Non
     start(make_config(*SMALL, "threads=null"), tmp_path / "run")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["threads"] == torch.get_num_threads()
-    assert config["trainer"]["precision"] in ("float32", "bfloat16")
+    assert config["trainer"]["precision"] in ("float32", "adaptive")
     assert read_status(tmp_path / "run")["threads"] == config["threads"]
 
 

@@ -20,7 +20,7 @@ from coordnet.runs.memory import GIB, check_memory, estimate
 from coordnet.runs.provenance import provenance
 from coordnet.runs.ranks import run_ranks
 from coordnet.runs.training import flatten, steps_of, train
-from coordnet.runtime import give_back_memory, keep_memory, set_threads
+from coordnet.runtime import CLOSE, give_back_memory, keep_memory, set_threads
 
 CONFIG = "config.yaml"
 # What a run may be resumed with a new value of.
@@ -37,7 +37,8 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
     config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
     model = assemble(config, allow)
     give_back_memory()
-    config["trainer"]["precision"] = getattr(model.field, "precision", "float32")
+    asked, first = config["trainer"]["precision"], getattr(model.field, "precision", "float32")
+    config["trainer"]["precision"] = "adaptive" if first == "bfloat16" != asked else first
     return config, model
 
 
@@ -175,9 +176,10 @@ def execute(
 ) -> dict[str, float]:
     needed = estimate(model) / GIB
     facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
-    say(
-        f"{directory}: {config['threads']} threads, {facts['precision']}, about {needed:.1f} GiB of memory",
-    )
+    precision = facts["precision"]
+    if precision == "adaptive":
+        precision = f"bfloat16 until {CLOSE:g} dB"
+    say(f"{directory}: {config['threads']} threads, {precision}, about {needed:.1f} GiB of memory")
     write_status(directory, "running", **facts)
     try:
         if config["trainer"]["devices"] > 1 and is_trained(config):

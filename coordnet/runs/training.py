@@ -17,6 +17,7 @@ from coordnet.assemble import is_trained
 from coordnet.callbacks.evaluation import Evaluation
 from coordnet.callbacks.interruption import Interruption
 from coordnet.callbacks.kernel import Kernel
+from coordnet.callbacks.precision import Precision
 from coordnet.callbacks.progress import ProgressBar
 from coordnet.callbacks.saving import Saving
 from coordnet.config import Config
@@ -63,6 +64,7 @@ def train(
     points, chosen = config["ntk"]["points"], config["ntk"]["steps"]
     measures = points and first and is_trained(config)
     kernels = [Kernel(directory, evaluation, points, chosen)] if measures else []
+    precisions = [Precision(evaluation)] if options["precision"] == "adaptive" else []
     bars = [ProgressBar(title, evaluation)] if first else []
     saving = Saving(directory, config["eval_every"], evaluation, interruption)
     data = model.batches.signal.fingerprint()
@@ -74,7 +76,7 @@ def train(
         max_steps=steps,
         max_epochs=-1,
         logger=logger or False,
-        callbacks=[interruption, evaluation, *kernels, saving, *bars],
+        callbacks=[interruption, evaluation, *precisions, *kernels, saving, *bars],
         plugins=[checkpoint.VerifiedCheckpointIO({"config": config, "data": data}), LightningEnvironment()],
         default_root_dir=directory,
         enable_checkpointing=False,

@@ -24,7 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.ablation.sweep import SETTINGS, check_settings
 from coordnet.build import did_you_mean
-from coordnet.config import check_config, check_numbers, check_targets
+from coordnet.config import check_config, check_flags, check_targets
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
 from coordnet.runs.directory import refuse_held
@@ -159,7 +159,7 @@ def check(config: DictConfig, allow: Sequence[str] = ()) -> dict[str, Any]:
     check_settings(*(config[key] for key in SETTINGS))
     result = plain(config)
     check_config(result)
-    check_numbers(result, config.hydra.runtime.choices)
+    check_flags(result, config.hydra.runtime.choices)
     from coordnet.runs.memory import check_memory
     from coordnet.runs.run import prepare
 

@@ -1,13 +1,15 @@
 """What a config must be before anything is imported or built for it: no torch here, so that mistakes show at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+from coordnet import shipped
 from coordnet.build import check_target, did_you_mean, matches
 from coordnet.errors import UserError, shown
-from coordnet.shipped import config_dir
+from coordnet.ranges import RANGES, STEPS, Range
 
 Config = Mapping[str, Any]
 
@@ -17,19 +19,33 @@ KEYS = (
     "trainer",
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
 )
-# Whole numbers, with the lowest and highest allowed.
-WHOLE = {
-    "seed": (0, 2**32 - 1),
-    "max_steps": (0, 10**9),
-    "eval_every": (1, 10**9),
-    "threads": (1, 4096),
-    "trainer.batch_size": (1, 2**31),
-    "trainer.log_every": (1, 10**9),
-    "trainer.devices": (1, 1024),
-}
-MAY_BE_NULL = ("threads", "trainer.batch_size")
 NTK_KEYS = ("points", "steps")
-MOST_NTK_POINTS = 4096
+# Of the run's own keys; those of the groups are in ranges.py.
+OWN_RANGES = {
+    "seed": Range(0, 2**32 - 1, whole=True),
+    "max_steps": replace(STEPS, low=0),
+    "eval_every": STEPS,
+    "threads": Range(1, 4096, whole=True, null=True),
+    "ntk.points": Range(0, 4096, whole=True),
+    "ntk.steps": replace(STEPS, low=0, entries=0),
+    "trainer.batch_size": Range(1, 2**31, "observations", whole=True, null=True),
+    "trainer.log_every": STEPS,
+    "trainer.devices": Range(1, 1024, whole=True),
+}
+# Options of shipped targets that no shipped config shows, and that are no numbers.
+NOT_SHOWN = {
+    "coordnet.encodings.fourier.sampled": ("unit_range",),
+    "coordnet.encodings.window.Window": ("encoding",),
+    "torch.optim.Adam": (
+        "amsgrad",
+        "capturable",
+        "decoupled_weight_decay",
+        "differentiable",
+        "foreach",
+        "maximize",
+    ),
+    "torch.optim.SGD": ("differentiable", "foreach", "fused", "maximize", "nesterov"),
+}
 TRAINER_KEYS = ("batch_size", "precision", "accelerator", "devices", "log_every", "pictures")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 PICTURES = ("log", "end")
@@ -71,15 +87,15 @@ def check_targets(node: object, allow: Sequence[str], key: str = "") -> None:
         raise UserError(f"{key}={node} is not allowed in a logging config")
 
 
-def check_numbers(config: Config, choices: Mapping[str, Any]) -> None:
-    """Refuse a word where the shipped option of a group has a number or a truth value.
+def check_flags(config: Config, choices: Mapping[str, Any]) -> None:
+    """Refuse what is neither true nor false where the shipped option of a group is.
 
     Args:
         config: Resolved.
         choices: The chosen option of each group.
     """
     for group, option in choices.items():
-        file = config_dir() / group / f"{option}.yaml"
+        file = shipped.config_dir() / group / f"{option}.yaml"
         if group in config and file.is_file():
             compare(config[group], yaml.safe_load(file.read_text()), group)
 
@@ -89,15 +105,12 @@ def compare(value: object, default: object, key: str) -> None:
         for name in default:
             if name in value:
                 compare(value[name], default[name], f"{key}.{name}")
-    elif isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise UserError(f"{key}={shown(value)} must be true or false")
-    elif isinstance(default, int | float) and not (value is None or matches(value, float)):
-        raise UserError(f"{key}={shown(value)} must be a finite number")
+    elif isinstance(default, bool) and not isinstance(value, bool):
+        raise UserError(f"{key}={shown(value)} must be true or false")
 
 
 def check_config(config: Config) -> None:
-    """Keys, types and ranges of what no constructor checks.
+    """Keys and types of what no constructor checks, and the names and ranges of all that shipped targets take.
 
     Raises:
         UserError: The message names the key.
@@ -116,15 +129,12 @@ def check_config(config: Config) -> None:
     for key in GROUPS:
         if not isinstance(config[key], Mapping) and not (key == "schedule" and config[key] is None):
             raise UserError(f"{key}={shown(config[key])} must be a node with a _target_")
-    for key, (low, high) in WHOLE.items():
+    ntk = config["ntk"]
+    if not isinstance(ntk, Mapping) or set(ntk) != set(NTK_KEYS):
+        raise UserError(f"ntk={shown(ntk)} must have the keys {' and '.join(NTK_KEYS)}, and no others")
+    for key, numbers in OWN_RANGES.items():
         group, _, name = key.rpartition(".")
-        value = config[group][name] if group else config[name]
-        if value is None and key in MAY_BE_NULL:
-            continue
-        if not matches(value, int) or not low <= value <= high:
-            raise UserError(
-                f"{key}={shown(value)} must be a whole number of at least {low} and at most {high}"
-            )
+        numbers.check(key, config[group][name] if group else config[name])
     limit = config["max_memory"]
     if limit is not None and not (matches(limit, float) and limit > 0):
         raise UserError(
@@ -136,16 +146,35 @@ def check_config(config: Config) -> None:
     for key, allowed in (("accelerator", ACCELERATORS), ("pictures", PICTURES)):
         if trainer[key] not in allowed:
             raise UserError(f"trainer.{key}={shown(trainer[key])} must be one of {', '.join(allowed)}")
-    check_ntk(config["ntk"])
+    for group in GROUPS:
+        # By default a cosine is as long as the run, and one without steps has none.
+        if group != "schedule" or config["max_steps"]:
+            check_options(config[group], group)
 
 
-def check_ntk(node: Any) -> None:
-    if not isinstance(node, Mapping) or set(node) != set(NTK_KEYS):
-        raise UserError(f"ntk={shown(node)} must have the keys {' and '.join(NTK_KEYS)}, and no others")
-    points, steps = node["points"], node["steps"]
-    if not matches(points, int) or not 0 <= points <= MOST_NTK_POINTS:
-        raise UserError(
-            f"ntk.points={shown(points)} must be a whole number from 0 (off) to {MOST_NTK_POINTS}"
-        )
-    if not matches(steps, list[int]) or min(steps, default=0) < 0:
-        raise UserError(f"ntk.steps={shown(steps)} must be a list of whole numbers of at least 0")
+def check_options(value: object, key: str) -> None:
+    """Hold the nodes in a value to the options of their targets, where those are shipped.
+
+    Args:
+        value: A node, or what may hold some.
+        key: Of the value.
+    """
+    if isinstance(value, list):
+        for number, entry in enumerate(value):
+            check_options(entry, f"{key}.{number}")
+    elif isinstance(value, Mapping):
+        target = value.get("_target_")
+        if isinstance(target, str) and target in shipped.options():
+            check_node(value, target, key)
+        for name, entry in value.items():
+            check_options(entry, f"{key}.{name}")
+
+
+def check_node(node: Config, target: str, key: str) -> None:
+    ranges = RANGES.get(target, {})
+    known = {*ranges, *shipped.options()[target], *NOT_SHOWN.get(target, ())}
+    for name, value in node.items():
+        if name in ranges:
+            ranges[name].check(f"{key}.{name}", value)
+        elif name != "_target_" and name not in known:
+            raise UserError(f"{key}.{name} is unknown{did_you_mean(name, known)}")

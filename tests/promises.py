@@ -8,7 +8,7 @@ PROMISES = {
     "T05": "A full disk is one line with path and sizes; the previous checkpoint is as it was",
     "T06": "A directory that cannot be written is an error before the first step",
     "T07": "A truncated, bit-flipped, foreign or unfitting checkpoint is one line; the one before it is used",
-    "T08": "A checkpoint of another format is refused by its version",
+    "T08": "A run of an earlier version is read and goes on; a checkpoint of another format is refused by its version",
     "T09": "No config, override or checkpoint makes anything be called that is not allowed",
     "T10": "Only local files are read, never a URL",
     "T11": "SIGTERM, SIGINT and SIGUSR1 save within a step; the exit code says which it was",

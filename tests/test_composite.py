@@ -257,7 +257,7 @@ INNER = {
     [
         (
             {"_target_": f"{FOURIER}.positional", "lowest": -1.0},
-            "encoding.parts.a.encoding.lowest=-1.0 must be above 0",
+            "encoding.parts.a.encoding.lowest=-1.0 must be a number from 2^-24 to 2^24 cycles across the domain",
         ),
         (
             INNER,

@@ -98,5 +98,7 @@ def test_gradients_reach_the_parameters() -> None:
 
 
 def test_no_samples_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^forward_map.num_samples=0 must be at least 1 and at most 65536$"):
+    with pytest.raises(
+        UserError, match=r"^forward_map.num_samples=0 must be a whole number from 1 to 65536$"
+    ):
         Integrate(0)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordnet.coords import Domain
-from coordnet.encodings import fourier
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import (
     Distribution,
@@ -29,6 +28,7 @@ from coordnet.encodings.fourier import (
 )
 from coordnet.encodings.ladder import Sine
 from coordnet.errors import UserError
+from coordnet.ranges import SAMPLED, Range
 
 LINE = Domain((512,), 2)
 
@@ -258,7 +258,7 @@ def test_bounded_distributions_keep_to_their_bounds_and_come_near_them() -> None
 
 def test_no_draw_of_a_sign_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """A uniform float32 is exactly 1/2 once in 2^24, and once it was in this draw."""
-    monkeypatch.setattr(fourier, "MAX_COUNT", 2**24)
+    monkeypatch.setitem(SAMPLED, "num_frequencies", Range(1, 2**24, whole=True))
     encoding = sampled(Domain((64,)), "log_uniform", scale=2.0, num_frequencies=2**24, seed=0)
     assert encoding.frequencies.abs().min() >= 1
 

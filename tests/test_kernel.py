@@ -154,10 +154,10 @@ def test_a_baseline_has_no_kernel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["ntk.points=-1"], r"ntk\.points=-1 must be a whole number from 0 \(off\) to 4096"),
+        (["ntk.points=-1"], r"ntk\.points=-1 must be a whole number from 0 to 4096"),
         (["ntk.points=5000"], r"ntk\.points=5000 must be a whole number"),
         (["ntk.points=many"], r"ntk\.points='many' must be a whole number"),
-        (["ntk.steps=[1,-2]"], r"ntk\.steps=\[1, -2\] must be a list of whole numbers of at least 0"),
+        (["ntk.steps=[1,-2]"], r"ntk\.steps=\[1, -2\] must be a list of whole numbers from 0 to 1000000000"),
         (["ntk.steps=5"], r"ntk\.steps=5 must be a list"),
         (["ntk=5"], "ntk=5 must have the keys points and steps, and no others"),
         (["+ntk.at=5"], "must have the keys points and steps, and no others"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -13,13 +14,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image as Pillow
-from support import SMALL, make_config
+from support import SMALL, coordnet, make_config
 
 from coordnet.ablation.report import write_report
 from coordnet.ablation.sweep import create_sweep, read_sweep
 from coordnet.cli.main import main
 from coordnet.errors import UserError
-from coordnet.runs import metrics_file
+from coordnet.runs import memory, metrics_file
+from coordnet.runs.directory import read_status
 from coordnet.runs.run import start
 
 MB = 10**6
@@ -125,6 +127,19 @@ def test_steps_on_a_large_picture_are_no_slower(runs: dict[str, dict[str, Any]])
     """Twice the time, and 10 ms a step, are allowed for a machine that does other things meanwhile."""
     print(f"{runs['large']['seconds']:.3f} s against {runs['small']['seconds']:.3f} s for 10 steps")
     assert runs["large"]["seconds"] <= 2 * runs["small"]["seconds"] + 0.1
+
+
+def within_four_gibibytes() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.reliability("T33")
+def test_a_large_picture_is_trained_on_under_a_limit_of_four_gibibytes(large: Path, tmp_path: Path) -> None:
+    overrides = (f"signal.path={large}", *NETWORK, "hydra.run.dir=run")
+    done = coordnet("train", "signal=image", *overrides, cwd=tmp_path, preexec_fn=within_four_gibibytes)
+    assert done.returncode == 0, done.stderr
 
 
 # A long run
@@ -288,3 +303,48 @@ def test_what_takes_more_than_max_memory_is_refused_before_a_directory_is_made(
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "more than max_memory=0.1" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.reliability("T37")
+def test_a_limit_on_addresses_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = memory.available()
+    addresses, held = memory.sizes()
+    limit = addresses + 10**6
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert memory.available() == pytest.approx(held + 10**6, abs=10**7) and memory.available() < free
+
+
+@pytest.mark.reliability("T37")
+def test_what_takes_more_than_a_limit_of_four_gibibytes_is_one_line(tmp_path: Path) -> None:
+    """It is refused by the estimate; where that is overruled, it ends when there is no more."""
+    much = (*SMALL, "trainer.batch_size=4194304", "hydra.run.dir=run")
+    for overrides, said in ((much, "more than the "), ((*much, "max_memory=99"), "there is no more memory")):
+        done = coordnet("train", *overrides, cwd=tmp_path, preexec_fn=within_four_gibibytes)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+        assert (tmp_path / "run").exists() == ("max_memory=99" in overrides)
+    assert read_status(tmp_path / "run")["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "no more memory; choose"),
+        (
+            MemoryError("Unable to allocate 4.51 MiB for an array"),
+            "no more memory for another 4.51 MiB; choose",
+        ),
+        (
+            RuntimeError("can't allocate memory: you tried to allocate 4096 bytes."),
+            "no more memory for another 4096 bytes; choose",
+        ),
+    ],
+)
+def test_memory_that_is_not_there_is_one_line(error: Exception, said: str) -> None:
+    with pytest.raises(UserError, match=said), memory.telling_of_memory():
+        raise error
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="another"), memory.telling_of_memory():
+        raise RuntimeError("another")

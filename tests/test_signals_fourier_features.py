@@ -50,7 +50,7 @@ def test_a_run_names_the_folder_from_the_root(folder: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "overrides, said",
     [
-        (("signal.index=16",), r"signal\.index=16 must lie between 0 and 15"),
+        (("signal.index=16",), r"signal\.index=16 must be a whole number from 0 to 15"),
         (("signal.index=-1",), r"signal\.index=-1 must"),
         (("signal.kind=noise",), r"signal\.kind='noise' must be"),
         (("signal.index=3",), r"has no natural/03\.png; set COORDNET_DATA .* or signal\.folder"),

@@ -237,13 +237,13 @@ def test_shipped_config_states_the_defaults() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_samples": 1}, r"signal\.num_samples=1 must lie between 2 and 65536"),
-        ({"num_samples": 65537}, r"signal\.num_samples=65537 must lie between 2 and 65536"),
+        ({"num_samples": 1}, r"signal\.num_samples=1 must be a whole number from 2 to 65536"),
+        ({"num_samples": 65537}, r"signal\.num_samples=65537 must be a whole number from 2 to 65536"),
         ({"values": "wild"}, r"signal\.values='wild' must be one of smooth, stepped, random"),
-        ({"seed": -1}, r"signal\.seed=-1 must lie between 0"),
-        ({"beyond": 0.0}, r"signal\.beyond=0\.0 must lie between 0\.01 and 4"),
-        ({"beyond": 4.5}, r"signal\.beyond=4\.5 must lie between 0\.01 and 4"),
-        ({"beyond": math.nan}, r"signal\.beyond=nan must lie"),
+        ({"seed": -1}, r"signal\.seed=-1 must be a whole number from 0"),
+        ({"beyond": 0.0}, r"signal\.beyond=0\.0 must be a number from 0\.01 to 4"),
+        ({"beyond": 4.5}, r"signal\.beyond=4\.5 must be a number from 0\.01 to 4"),
+        ({"beyond": math.nan}, r"signal\.beyond=nan must be"),
     ],
 )
 def test_options_out_of_range_are_refused_in_one_line(options: dict[str, float], message: str) -> None:

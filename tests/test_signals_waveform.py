@@ -180,16 +180,20 @@ def test_shipped_config_states_the_defaults(function: type) -> None:
 @pytest.mark.parametrize(
     "function, options, message",
     [
-        (sines, {"num_samples": 1}, r"signal\.num_samples=1 must lie between 2 and 1048576"),
+        (sines, {"num_samples": 1}, r"signal\.num_samples=1 must be a whole number from 2 to 2\^20 samples"),
         (sines, {"holdout": 201}, r"signal\.holdout=201 must lie between 1 and 200 samples"),
         (sines, {"frequencies": [5, 101]}, r"signal\.frequencies=101 must lie between 0 and 100\.0 cycles"),
         (sines, {"frequencies": []}, r"signal\.frequencies=\[\] must hold at least one"),
         (sines, {"amplitudes": [1.0]}, r"signal\.amplitudes=\[1\.0\] must hold 10 numbers"),
         (sines, {"phases": [0.5, 0.5]}, r"signal\.phases=\[0\.5, 0\.5\] must hold 10 numbers"),
         (sines, {"amplitudes": [0] * 10}, r"signal: all values are 0"),
-        (sines, {"seed": -1}, r"signal\.seed=-1 must lie between 0"),
-        (chirp, {"holdout": 0}, r"signal\.holdout=0 must lie between 1 and 1024"),
-        (chirp, {"start_frequency": -2.0}, r"signal\.start_frequency=-2\.0 must lie between 0 and 512\.0"),
+        (sines, {"seed": -1}, r"signal\.seed=-1 must be a whole number from 0"),
+        (chirp, {"holdout": 0}, r"signal\.holdout=0 must be a whole number from 1 to 2\^20 samples"),
+        (
+            chirp,
+            {"start_frequency": -2.0},
+            r"signal\.start_frequency=-2\.0 must be a number from 0 to 2\^19 cycles",
+        ),
         (chirp, {"stop_frequency": 513.0}, r"signal\.stop_frequency=513\.0 must lie between 0 and 512\.0"),
     ],
 )

@@ -130,5 +130,5 @@ def test_only_three_columns_are_served(dim: int) -> None:
 
 @pytest.mark.parametrize("degree", [0, 6])
 def test_other_degrees_are_refused(degree: int) -> None:
-    with pytest.raises(UserError, match=rf"^encoding\.degree={degree} must lie between 1 and 5$"):
+    with pytest.raises(UserError, match=rf"^encoding\.degree={degree} must be a whole number from 1 to 5$"):
         SphericalHarmonics(BOX, degree)

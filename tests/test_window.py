@@ -177,7 +177,7 @@ def test_a_config_without_waves_is_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("start, end", [(-0.1, 0.5), (0.6, 0.5), (0.0, 1.1)])
 def test_impossible_schedules_are_refused(start: float, end: float) -> None:
-    with pytest.raises(UserError, match=r"^encoding\.start=[^\n]*encoding\.end=[^\n]*$"):
+    with pytest.raises(UserError, match=r"^encoding\.(start|end)=[^\n]*$"):
         octaves(4, start=start, end=end)
 
 

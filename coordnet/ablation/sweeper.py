@@ -36,6 +36,7 @@ class RowsSweeper(BasicSweeper):
     """
 
     checked: Callable[[Any], dict[str, Any]]
+    tried: Callable[[Mapping[str, Any]], None]
     allow: Sequence[str] = ()
 
     def __init__(
@@ -68,6 +69,8 @@ class RowsSweeper(BasicSweeper):
         if config.threads is None:
             jobs = [[*job, f"threads={threads_each(config.jobs)}"] for job in jobs]
         configs = [self.composed(job) for job in jobs]
+        for each in configs:
+            type(self).tried(each)
         if config.fairness == "parameters":
             jobs, configs = self.at_equal_parameters(jobs, configs)
         directory = Path(config.hydra.sweep.dir)

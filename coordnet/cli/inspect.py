@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coordnet.config import check_config
 from coordnet.errors import UserError
 
 Report = Mapping[str, Any]
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output {output} is not a new or empty directory")
     config = compose_config(options.overrides, options.config_dir, options.allow)
+    check_config(config)
     report, picture = inspect(config, options.allow)
     print("\n".join(spoken(report)))
     write(output, report, picture)
@@ -71,13 +73,11 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     import lightning as L
 
     from coordnet.build import build
-    from coordnet.config import check_config
     from coordnet.diagnostics.encoding_figure import draw
     from coordnet.diagnostics.encoding_report import measure
     from coordnet.diagnostics.proposal import propose
     from coordnet.diagnostics.spectrum import octaves, power_spectrum
 
-    check_config(config)
     L.seed_everything(config["seed"], verbose=False)
     signal = build(config["signal"], "signal", allow)
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)

@@ -24,7 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.ablation.sweep import SETTINGS, check_settings
 from coordnet.build import did_you_mean
-from coordnet.config import check_config, check_numbers, check_targets
+from coordnet.config import Config, check_config, check_flags, check_targets
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
 from coordnet.runs.directory import refuse_held
@@ -113,7 +113,8 @@ def register_plugins(allow: Sequence[str]) -> None:
     from coordnet.ablation.launcher import ProcessLauncher
     from coordnet.ablation.sweeper import RowsSweeper
 
-    RowsSweeper.checked = staticmethod(partial(check, allow=allow))
+    RowsSweeper.checked = staticmethod(checked)
+    RowsSweeper.tried = staticmethod(partial(try_out, allow=allow))
     RowsSweeper.allow = ProcessLauncher.allow = allow
     known = Plugins.is_in_toplevel_plugins_module
     own = ("coordnet.ablation.sweeper.", "coordnet.ablation.launcher.")
@@ -154,17 +155,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in resolved.items()}
 
 
-def check(config: DictConfig, allow: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain config, after all that it names was built, so that a mistake shows before anything is made."""
+def checked(config: DictConfig) -> dict[str, Any]:
+    """The plain config, after all was checked that can be without torch."""
     check_settings(*(config[key] for key in SETTINGS))
     result = plain(config)
     check_config(result)
-    check_numbers(result, config.hydra.runtime.choices)
+    check_flags(result, config.hydra.runtime.choices)
+    return result
+
+
+def try_out(config: Config, allow: Sequence[str] = ()) -> None:
+    """Build all that a config names, so that a mistake shows before anything is made."""
     from coordnet.runs.memory import check_memory
     from coordnet.runs.run import prepare
 
-    check_memory(prepare(result, allow)[1], result["max_memory"])
-    return result
+    check_memory(prepare(config, allow)[1], config["max_memory"])
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,7 @@ class Validate(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)
         try:
-            check(config, self.allow)
+            try_out(checked(config), self.allow)
             directory = Path(config.hydra.run.dir)
             refuse_held(directory)
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

@@ -6,6 +6,7 @@ cannot be met raise a UserError.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -14,13 +15,7 @@ from torch import Tensor, nn
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
-
-# What float32 coordinates in [-1, 1] can follow, and can see at all.
-MAX_FREQUENCY = 2**24
-MIN_FREQUENCY = 2**-24
-# Of frequencies, features or bins: a batch of 8192 samples then takes gigabytes.
-MAX_COUNT = 2**16
-MAX_SEED = 2**63 - 1
+from coordnet.ranges import COUNT, MAX_FREQUENCY, check_ranges
 
 Distribution = Literal["gaussian", "uniform", "log_uniform", "laplace"]
 
@@ -130,23 +125,9 @@ def at_least(key: str, value: float, low: float) -> None:
         raise UserError(f"encoding.{key}={value} must be at least {low}")
 
 
-def at_most(key: str, value: float, high: float) -> None:
-    if value > high:
-        raise UserError(f"encoding.{key}={value} must be at most {high}")
-
-
 def check_count(key: str, count: int, low: int = 1) -> None:
-    """Refuse a number of frequencies or features outside [low, MAX_COUNT]."""
-    at_least(key, count, low)
-    at_most(key, count, MAX_COUNT)
-
-
-def check_cycles(key: str, value: float) -> None:
-    """Refuse an option in cycles across the domain outside [2^-24, 2^24]."""
-    if value <= 0:
-        raise UserError(f"encoding.{key}={value} must be above 0")
-    if not MIN_FREQUENCY <= value <= MAX_FREQUENCY:
-        raise UserError(f"encoding.{key}={value} must lie between 2^-24 and 2^24 cycles across the domain")
+    """Refuse a number of features outside [low, 2^16]."""
+    replace(COUNT, low=low).check(f"encoding.{key}", count)
 
 
 def octaves_below_nyquist(domain: Domain, lowest: float) -> int:
@@ -182,14 +163,12 @@ def positional(
         unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         integrates: Average the waves over the footprint of a sample where it is known (Barron et al. 2021).
     """
-    check_cycles("lowest", lowest)
+    check_ranges(positional, num_frequencies=num_frequencies, lowest=lowest, highest=highest)
     if num_frequencies is None:
         num_frequencies = octaves_below_nyquist(domain, lowest)
-    check_count("num_frequencies", num_frequencies)
     bands = lowest * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
     if highest is not None:
         at_least("highest", highest, lowest)
-        check_cycles("highest", highest)
         at_least("num_frequencies", num_frequencies, 2)
         bands = torch.logspace(math.log2(lowest), math.log2(highest), num_frequencies, 2, dtype=torch.float64)
     if spacing == "linear":
@@ -221,10 +200,7 @@ def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -
         num_features: Over all axes together, in [2, 2^16], rounded up to a multiple of 2d.
         base: 10000 in the paper; above 1, and at most 10^12.
     """
-    check_count("num_features", num_features, 2)
-    if base <= 1:
-        raise UserError(f"encoding.base={base} must be above 1")
-    at_most("base", base, 10**12)
+    check_ranges(transformer, num_features=num_features, base=base)
     pairs = math.ceil(num_features / (2 * domain.dim))
     rates = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     # p = (x - o) n / 2 for n training samples across the domain, so p w = pi f (x - o) with f = w n / (2 pi).
@@ -242,13 +218,11 @@ def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = No
         octaves: The top frequency is 2^octaves - 1, octaves above 0 and at most 24; by default just below half the
             training Nyquist, which gives the paper's 6 at its 256 training samples per axis.
     """
+    check_ranges(dense, num_frequencies=num_frequencies, octaves=octaves)
+    at_least("num_frequencies", num_frequencies, 2 * domain.dim)
     share = num_frequencies // domain.dim
-    check_count("num_frequencies", num_frequencies, 2 * domain.dim)
     if octaves is None:
         octaves = max(1.0, math.log2(domain.nyquist / 2))
-    if octaves <= 0:
-        raise UserError(f"encoding.octaves={octaves} must be above 0")
-    at_most("octaves", octaves, math.log2(MAX_FREQUENCY))
     bands = 2 ** torch.linspace(0, octaves, share) - 1
     return Fourier(on_each_axis(bands, domain.dim))
 
@@ -262,10 +236,9 @@ def geometric(domain: Domain, num_frequencies: int = 16, scale: float | None = N
         scale: In cycles across the domain; not reached, but what the next frequency would be. By default the training
             Nyquist. 1 would make all frequencies equal, and is refused.
     """
-    check_count("num_frequencies", num_frequencies)
+    check_ranges(geometric, num_frequencies=num_frequencies, scale=scale)
     if scale is None:
         scale = max(2.0, domain.nyquist)
-    check_cycles("scale", scale)
     if scale == 1:
         raise UserError("encoding.scale=1 makes all frequencies equal; choose another")
     bands = scale ** (torch.arange(num_frequencies) / num_frequencies)
@@ -284,11 +257,9 @@ def harmonic(
         unit_norm: Divide by the root of the sum of all squared amplitudes, so that the features of any point have
             length 1, as in the paper's 1-D experiments.
     """
+    check_ranges(harmonic, num_frequencies=num_frequencies, decay=decay)
     if num_frequencies is None:
         num_frequencies = min(16, max(1, math.ceil(domain.nyquist) - 1))
-    check_count("num_frequencies", num_frequencies)
-    at_least("decay", decay, -3)
-    at_most("decay", decay, 1000)
     bands = torch.arange(1, num_frequencies + 1).float()
     amplitudes = (bands**-decay).repeat(domain.dim)
     if unit_norm:
@@ -356,12 +327,9 @@ def sampled(
     """
     if distribution not in DEFAULT_SCALES:
         raise UserError(f"encoding.distribution={distribution!r} must be one of {', '.join(DEFAULT_SCALES)}")
+    check_ranges(sampled, scale=scale, num_frequencies=num_frequencies, seed=seed)
     if scale is None:
         scale = DEFAULT_SCALES[distribution] * domain.nyquist
-    check_cycles("scale", scale)
-    check_count("num_frequencies", num_frequencies)
-    at_least("seed", seed, 0)
-    at_most("seed", seed, MAX_SEED)
     generator = torch.Generator().manual_seed(seed)
     shape = (num_frequencies, domain.dim)
 

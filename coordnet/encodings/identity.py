@@ -2,8 +2,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import MAX_FREQUENCY
-from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 
 
 class Identity(Encoding):
@@ -19,9 +18,7 @@ class Identity(Encoding):
 
     def __init__(self, domain: Domain, scale: float = 1.0, offset: float = 0.0) -> None:
         super().__init__()
-        for key, value in (("scale", scale), ("offset", offset)):
-            if abs(value) > MAX_FREQUENCY:
-                raise UserError(f"encoding.{key}={value} must lie between -2^24 and 2^24")
+        check_ranges(Identity, scale=scale, offset=offset)
         self.in_dim = self.out_dim = domain.dim
         self.scale = scale
         self.offset = offset

@@ -7,17 +7,8 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import (
-    check_count,
-    check_cycles,
-    check_frequencies,
-    listed,
-    octaves_below_nyquist,
-    on_each_axis,
-)
-from coordnet.errors import UserError
-
-MAX_DIGITS = 24
+from coordnet.encodings.fourier import check_frequencies, listed, octaves_below_nyquist, on_each_axis
+from coordnet.ranges import check_ranges
 
 
 class Index(Encoding):
@@ -74,17 +65,14 @@ class Binary(Encoding):
 
     Args:
         domain: By default each training sample along the longest axis is a cell of its own.
-        num_digits: Cells are counted in 2^num_digits along the longest axis instead.
+        num_digits: Cells are counted in 2^num_digits along the longest axis instead; in [1, 24], the digits that
+            float32 coordinates hold.
         gray: Gray code: neighbouring cells differ in one digit only.
     """
 
     def __init__(self, domain: Domain, num_digits: int | None = None, gray: bool = False) -> None:
         super().__init__()
-        if num_digits is not None and not 1 <= num_digits <= MAX_DIGITS:
-            raise UserError(
-                f"encoding.num_digits={num_digits} must lie between 1 and {MAX_DIGITS}, "
-                "the digits that float32 coordinates hold"
-            )
+        check_ranges(Binary, num_digits=num_digits)
         cells = domain.across / domain.stride if num_digits is None else 2.0**num_digits
         self.num_digits = num_digits or max(1, math.ceil(math.log2(cells)))
         self.cells_per_unit = cells / 2
@@ -126,10 +114,9 @@ class Sine(Encoding):
 
     def __init__(self, domain: Domain, num_frequencies: int | None = None, lowest: float = 0.5) -> None:
         super().__init__()
-        check_cycles("lowest", lowest)
+        check_ranges(Sine, num_frequencies=num_frequencies, lowest=lowest)
         if num_frequencies is None:
             num_frequencies = octaves_below_nyquist(domain, lowest)
-        check_count("num_frequencies", num_frequencies)
         bands = lowest * 2.0 ** torch.arange(num_frequencies)
         check_frequencies(bands)
         self.register_buffer("frequencies", on_each_axis(bands, domain.dim))

@@ -3,9 +3,9 @@ from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import Fourier, check_count, gaussian
+from coordnet.encodings.fourier import Fourier, gaussian
 from coordnet.errors import UserError
-from coordnet.networks.base import MAX_WEIGHTS
+from coordnet.ranges import MAX_WEIGHTS, check_ranges
 
 
 class LearnableFourier(Encoding):
@@ -34,9 +34,8 @@ class LearnableFourier(Encoding):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_ranges(LearnableFourier, width=width, num_features=num_features)
         draw = gaussian(domain, scale, num_frequencies, seed).frequencies
-        check_count("width", width)
-        check_count("num_features", num_features)
         waves = 2 * num_frequencies
         weights = width * (waves + num_features)
         if weights > MAX_WEIGHTS:

@@ -3,7 +3,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import check_count
+from coordnet.ranges import check_ranges
 
 
 class OneBlob(Encoding):
@@ -28,7 +28,7 @@ class OneBlob(Encoding):
 
     def __init__(self, domain: Domain, num_bins: int = 16, periodic: bool = False) -> None:
         super().__init__()
-        check_count("num_bins", num_bins)
+        check_ranges(OneBlob, num_bins=num_bins)
         self.num_bins = num_bins
         self.periodic = periodic
         self.register_buffer("edges", torch.arange(num_bins + 1) / num_bins)

@@ -7,8 +7,7 @@ from torch import Tensor
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
-
-MAX_DEGREE = 5
+from coordnet.ranges import check_ranges
 
 
 class SphericalHarmonics(Encoding):
@@ -40,8 +39,7 @@ class SphericalHarmonics(Encoding):
         super().__init__()
         if domain.dim != 3:
             raise UserError(f"encoding=SphericalHarmonics takes 3 columns, x, y and z, and not {domain.dim}")
-        if not 1 <= degree <= MAX_DEGREE:
-            raise UserError(f"encoding.degree={degree} must lie between 1 and {MAX_DEGREE}")
+        check_ranges(SphericalHarmonics, degree=degree)
         self.degree = degree
         self.signs = signs
         sign = -1 if signs == "tcnn" else 1

@@ -3,7 +3,8 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import check_count, check_frequencies, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import check_frequencies, octaves_below_nyquist, on_each_axis
+from coordnet.ranges import check_ranges
 
 LOWEST = 0.5
 
@@ -28,9 +29,9 @@ class Triangle(Encoding):
 
     def __init__(self, domain: Domain, num_frequencies: int | None = None) -> None:
         super().__init__()
+        check_ranges(Triangle, num_frequencies=num_frequencies)
         if num_frequencies is None:
             num_frequencies = octaves_below_nyquist(domain, LOWEST)
-        check_count("num_frequencies", num_frequencies)
         levels = torch.arange(num_frequencies)
         self.register_buffer("bands", LOWEST * 2.0**levels)
         check_frequencies(self.bands)

@@ -7,6 +7,7 @@ from torch import Tensor
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 
 
 class Window(Encoding):
@@ -32,8 +33,9 @@ class Window(Encoding):
         self, domain: Domain, encoding: Callable[..., Encoding], start: float = 0.0, end: float = 0.5
     ) -> None:
         super().__init__()
-        if not 0 <= start <= end <= 1:
-            raise UserError(f"encoding.start={start} and encoding.end={end} must hold 0 <= start <= end <= 1")
+        check_ranges(Window, start=start, end=end)
+        if start > end:
+            raise UserError(f"encoding.start={start} must be at most encoding.end={end}")
         self.encoding = encoding(domain=domain)
         frequencies = self.encoding.feature_frequencies()
         if frequencies is None or not frequencies.any():

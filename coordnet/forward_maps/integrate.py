@@ -2,10 +2,8 @@ import torch
 from torch import Tensor
 
 from coordnet.coords import FieldFunction
-from coordnet.errors import UserError
 from coordnet.forward_maps.base import Batch, ForwardMap
-
-MOST_SAMPLES = 2**16
+from coordnet.ranges import check_ranges
 
 
 class Integrate(ForwardMap):
@@ -23,10 +21,7 @@ class Integrate(ForwardMap):
 
     def __init__(self, num_samples: int = 128) -> None:
         super().__init__()
-        if not 1 <= num_samples <= MOST_SAMPLES:
-            raise UserError(
-                f"forward_map.num_samples={num_samples} must be at least 1 and at most {MOST_SAMPLES}"
-            )
+        check_ranges(Integrate, num_samples=num_samples)
         self.num_samples = num_samples
 
     def forward(self, field: FieldFunction, batch: Batch) -> dict[str, Tensor]:

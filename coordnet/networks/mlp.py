@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from coordnet.errors import UserError
-from coordnet.networks.base import Network, check_shape
+from coordnet.networks.base import Network, check_weights
+from coordnet.ranges import check_ranges
 
 
 class Mlp(Network):
@@ -36,11 +37,12 @@ class Mlp(Network):
         output: Literal["sigmoid", "linear"] = "sigmoid",
     ) -> None:
         super().__init__()
-        check_shape(in_dim, depth, width, least=0)
+        check_ranges(Mlp, depth=depth, width=width, skip=skip)
+        check_weights(in_dim, depth, width)
         if skip is not None and depth < 2:
             raise UserError(f"network.skip={skip} needs network.depth of at least 2")
-        if skip is not None and not 1 <= skip < depth:
-            raise UserError(f"network.skip={skip} must lie between 1 and depth - 1 = {depth - 1}")
+        if skip is not None and skip >= depth:
+            raise UserError(f"network.skip={skip} must be at most depth - 1 = {depth - 1}")
         self.skip = skip
         self.output = output
         widths = [in_dim] + [width] * depth

@@ -4,8 +4,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from coordnet.errors import UserError
-from coordnet.networks.base import Network, check_shape
+from coordnet.networks.base import Network, check_weights
+from coordnet.ranges import check_ranges
 
 
 class Siren(Network):
@@ -39,12 +39,8 @@ class Siren(Network):
         bias_init: Literal["torch", "siren"] = "torch",
     ) -> None:
         super().__init__()
-        check_shape(in_dim, depth, width)
-        for name, omega in (("omega_first", omega_first), ("omega_hidden", omega_hidden)):
-            if omega <= 0:
-                raise UserError(f"network.{name}={omega} must be above 0")
-            if not 1e-6 <= omega <= 1e6:
-                raise UserError(f"network.{name}={omega} must lie between 1e-6 and 1e6")
+        check_ranges(Siren, depth=depth, width=width, omega_first=omega_first, omega_hidden=omega_hidden)
+        check_weights(in_dim, depth, width)
         self.omegas = [omega_first] + [omega_hidden] * (depth - 1)
         self.hidden = nn.ModuleList(nn.Linear(n, width) for n in [in_dim] + [width] * (depth - 1))
         self.out = nn.Linear(width, out_dim)

@@ -1,6 +1,10 @@
-"""What a run will need of the machine's memory, said before it starts."""
+"""What a run will need of the machine's memory, said before it starts; and that there is no more, where it was not."""
 
-import os
+import math
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -49,21 +53,30 @@ def estimate(model: Reconstruction) -> float:
 
 def resident() -> int:
     """Bytes of this process that are in memory; 0 where the system does not say."""
+    return sizes()[1]
+
+
+def sizes() -> tuple[int, int]:
+    """Bytes of this process's addresses, and of what is in memory; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            pages = [int(word) for word in file.read().split()[:2]]
     except OSError:
-        return 0
+        return 0, 0
+    return pages[0] * resource.getpagesize(), pages[1] * resource.getpagesize()
 
 
 def available() -> float:
-    """Bytes of memory that a new process could have; infinite where the system does not say."""
+    """Bytes of memory that this process could have; infinite where the system does not say."""
+    limit, (addresses, held) = resource.getrlimit(resource.RLIMIT_AS)[0], sizes()
+    # What `ulimit -v` leaves: libraries take addresses, too.
+    allowed = math.inf if limit == resource.RLIM_INFINITY else limit - (addresses - held)
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":") for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
+        return min(allowed, int(lines["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError):
-        return float("inf")
+        return allowed
 
 
 def check_memory(model: Reconstruction, limit: float | None) -> None:
@@ -84,3 +97,23 @@ def check_memory(model: Reconstruction, limit: float | None) -> None:
             + (f"max_memory={limit:g}" if limit is not None else f"the {allowed:.1f} GiB available")
             + "; choose a smaller trainer.batch_size or network.width"
         )
+
+
+@contextmanager
+def telling_of_memory() -> Iterator[None]:
+    """Make one line of what Python, numpy and torch raise where there is no more memory.
+
+    Raises:
+        UserError: Instead of that.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU, torch has no class for it.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate" not in str(error):
+            raise
+        asked = re.search(r"allocate (\d\S* \w+)", str(error))
+        raise UserError(
+            f"there is no more memory{f' for another {asked[1]}' if asked else ''}; choose a smaller "
+            "trainer.batch_size, network.width or signal"
+        ) from error

@@ -16,7 +16,7 @@ from coordnet.errors import Diverged, UserError
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
-from coordnet.runs.memory import GIB, check_memory, estimate
+from coordnet.runs.memory import GIB, check_memory, estimate, telling_of_memory
 from coordnet.runs.provenance import provenance
 from coordnet.runs.ranks import run_ranks
 from coordnet.runs.training import flatten, steps_of, train
@@ -27,6 +27,7 @@ CONFIG = "config.yaml"
 MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
 
 
+@telling_of_memory()
 def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
     """Set the process up and build the run's objects.
 
@@ -171,6 +172,7 @@ def load_weights(model: Reconstruction, path: Path) -> None:
         raise UserError(f"checkpoint {path} does not fit the run's config: {reason}") from None
 
 
+@telling_of_memory()
 def execute(
     config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None, allow: Sequence[str]
 ) -> dict[str, float]:

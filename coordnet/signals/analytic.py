@@ -14,12 +14,11 @@ from PIL import ImageDraw, ImageFont
 
 from coordnet.coords import Domain
 from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 from coordnet.signals.image import Image, image_from_array
 
 Values = NDArray[np.floating]
 
-MAX_SIZE = 8192
-MAX_SEED = 2**63 - 1
 SUBSAMPLES = 8
 MAX_LETTERS = 10_000
 
@@ -37,7 +36,6 @@ def check_frequency(key: str, value: float, num_samples: int) -> None:
 
 def grid(size: int) -> tuple[Values, Values]:
     """x and y of all cells, both (size, size)."""
-    check_range("size", size, 2, MAX_SIZE, "pixels")
     x, y = Domain((size, size)).grid().double().unbind(-1)
     return x.numpy(), y.numpy()
 
@@ -54,8 +52,9 @@ def zone_plate(size: int = 256, holdout: int = 2, max_frequency: float | None = 
         max_frequency: f in cycles across the domain, in [0, size / 2]; by default the training Nyquist
             frequency size / holdout / 2, which no component along an axis then exceeds.
     """
-    x, y = grid(size)
+    check_ranges(zone_plate, size=size, holdout=holdout, max_frequency=max_frequency)
     check_range("holdout", holdout, 1, size, "pixels")
+    x, y = grid(size)
     if max_frequency is None:
         max_frequency = Domain((size, size), holdout).nyquist
     check_frequency("max_frequency", max_frequency, size)
@@ -70,10 +69,12 @@ def grating(size: int = 256, holdout: int = 2, frequency: float = 16.0, angle: f
         size: Pixels per side, in [2, 8192].
         holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
         frequency: In cycles across the domain, in [0, size / 2].
-        angle: Of the wave vector, in degrees from x (0: vertical stripes) towards y (90: horizontal stripes).
+        angle: Of the wave vector, in degrees from x (0: vertical stripes) towards y (90: horizontal stripes), in
+            [-360, 360].
     """
-    x, y = grid(size)
+    check_ranges(grating, size=size, holdout=holdout, frequency=frequency, angle=angle)
     check_frequency("frequency", frequency, size)
+    x, y = grid(size)
     bx, by = frequency * math.cos(math.radians(angle)), frequency * math.sin(math.radians(angle))
     wave = torch.tensor([bx, by])
     pixels = 0.5 + 0.5 * np.cos(math.pi * (bx * x + by * y))
@@ -91,8 +92,9 @@ def siemens_star(size: int = 256, holdout: int = 2, spokes: int = 32) -> Image:
         holdout: Every holdout-th pixel in each direction is trained on, in [1, size].
         spokes: White wedges, in [1, size]; the first is centred on the positive x axis.
     """
-    x, y = grid(size)
+    check_ranges(siemens_star, size=size, holdout=holdout, spokes=spokes)
     check_range("spokes", spokes, 1, size)
+    x, y = grid(size)
     shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * Domain((size, size)).spacing
     white = np.zeros_like(x)
     for dx in shifts:
@@ -112,9 +114,7 @@ def power_noise(size: int = 256, holdout: int = 2, exponent: float = 1.0, seed: 
         exponent: In [0, 10]: 0 is white noise, 1 is near natural photographs.
         seed: Of the draw, at least 0.
     """
-    check_range("size", size, 2, MAX_SIZE, "pixels")
-    check_range("exponent", exponent, 0, 10)
-    check_range("seed", seed, 0, MAX_SEED)
+    check_ranges(power_noise, size=size, holdout=holdout, exponent=exponent, seed=seed)
     white = np.random.default_rng(seed).standard_normal((size, size))
     frequency = np.hypot(np.fft.fftfreq(size, 1 / size)[:, None], np.fft.rfftfreq(size, 1 / size))
     frequency[0, 0] = 1
@@ -141,9 +141,8 @@ def text(
         font_size: In pixels, in [4, size]; lines are 1.2 times that apart.
         seed: Of the draw, at least 0.
     """
-    check_range("size", size, 2, MAX_SIZE, "pixels")
+    check_ranges(text, size=size, holdout=holdout, font_size=font_size, seed=seed)
     check_range("font_size", font_size, 4, size, "pixels")
-    check_range("seed", seed, 0, MAX_SEED)
     if not words.split():
         raise UserError(f"signal.words={words!r} must hold at least one word")
     if len(words) > MAX_LETTERS:

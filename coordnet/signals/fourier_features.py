@@ -3,10 +3,9 @@ from pathlib import Path
 from typing import Literal
 
 from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 from coordnet.signals.image import Image
 from coordnet.signals.image_file import read_image
-
-IMAGES = 16
 
 
 def fourier_features(
@@ -31,8 +30,7 @@ def fourier_features(
         crop: (left, top, right, bottom) in pixels, applied first.
         resize: (width, height) in pixels, by area averaging.
     """
-    if not 0 <= index < IMAGES:
-        raise UserError(f"signal.index={index} must lie between 0 and {IMAGES - 1}")
+    check_ranges(fourier_features, index=index, holdout=holdout, crop=crop, resize=resize)
     file = Path(folder, kind, f"{index:02}.png")
     try:
         found = file.is_file()

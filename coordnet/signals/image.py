@@ -14,6 +14,7 @@ from coordnet.diagnostics.contrast import contrast, contrast_curve
 from coordnet.errors import UserError
 from coordnet.fields import Interpolation
 from coordnet.metrics import psnr, ssim
+from coordnet.ranges import MAX_PIXELS, check_ranges
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 from coordnet.signals.image_file import read_image
 
@@ -139,9 +140,10 @@ def image_file(
     crop: Sequence[int] | None = None,
     resize: Sequence[int] | None = None,
     background: Literal["white", "black"] | None = "white",
-    max_pixels: int = 178_956_970,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image:
     """An image file of the user's: see `read_image` for the options."""
+    check_ranges(image_file, holdout=holdout, crop=crop, resize=resize, max_pixels=max_pixels)
     return Image(read_image(Path(path), crop, resize, background, max_pixels), holdout)
 
 
@@ -154,6 +156,7 @@ def skimage_image(
     """One of the photographs that scikit-image carries, such as astronaut, camera or coffee."""
     import skimage
 
+    check_ranges(skimage_image, holdout=holdout, crop=crop, resize=resize)
     folder = Path(skimage.__file__).parent / "data"
     files = {file.stem: file for file in folder.glob("*.*") if file.suffix in (".png", ".jpg")}
     if name not in files:

@@ -13,6 +13,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from coordnet.errors import UserError
+from coordnet.ranges import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
@@ -28,7 +29,7 @@ def read_image(
     crop: Sequence[int] | None = None,
     resize: Sequence[int] | None = None,
     background: str | None = "white",
-    max_pixels: int = 178_956_970,
+    max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
     """Pixels (height, width, channels) uint8: 1 channel for grey files, 3 for colour, 4 for kept opacity.
 
@@ -74,7 +75,7 @@ def read_image(
     except UnidentifiedImageError:
         raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
     except Pillow.DecompressionBombError:
-        raise UserError(f"signal.path={str(path)!r} is above Pillow's limit of 178956970 pixels") from None
+        raise UserError(f"signal.path={str(path)!r} is above Pillow's limit of {MAX_PIXELS} pixels") from None
     except DAMAGE as error:
         if isinstance(error, UserError):
             raise

@@ -12,10 +12,9 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
 from coordnet.metrics import psnr
+from coordnet.ranges import MAX_SIDE, check_ranges
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 from coordnet.signals.image import image_file, skimage_image
-
-MAX_SIDE = 2048
 
 
 class Level(NamedTuple):
@@ -118,11 +117,10 @@ class Multiscale(Signal):
 
 
 def check_factors(factors: Sequence[int], held_out: Sequence[int]) -> None:
+    check_ranges(multiscale, factors=factors, held_out=held_out)
     for key, given in (("factors", factors), ("held_out", held_out)):
-        if any(not 1 <= factor <= MAX_SIDE for factor in given) or len(set(given)) < len(given):
-            raise UserError(
-                f"signal.{key}={list(given)} must hold different whole numbers between 1 and {MAX_SIDE}"
-            )
+        if len(set(given)) < len(given):
+            raise UserError(f"signal.{key}={list(given)} must hold different numbers")
     if not factors:
         raise UserError("signal.factors=[] must hold at least one scale to train on")
     if set(factors) & set(held_out):
@@ -168,5 +166,6 @@ def multiscale(
         factors: Sides, in pixels, of the blocks that the trained scales average over.
         held_out: Those of the scales that are only scored.
     """
+    check_ranges(multiscale, resize=resize, factors=factors, held_out=held_out)
     image = skimage_image(name, resize=resize) if path is None else image_file(path, resize=resize)
     return Multiscale(image.values(image.pixels), factors, held_out)

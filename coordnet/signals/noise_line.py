@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from coordnet.signals.analytic import MAX_SEED, check_frequency, check_range
-from coordnet.signals.waveform import MAX_SAMPLES, Waveform
+from coordnet.ranges import check_ranges
+from coordnet.signals.analytic import check_frequency, check_range
+from coordnet.signals.waveform import Waveform
 
 
 def power_noise_1d(
@@ -34,9 +35,15 @@ def power_noise_1d(
     Raises:
         UserError: Some option is outside these ranges.
     """
-    check_range("num_samples", num_samples, 2, MAX_SAMPLES)
-    check_range("exponent", exponent, 0, 10)
-    check_range("seed", seed, 0, MAX_SEED)
+    check_ranges(
+        power_noise_1d,
+        num_samples=num_samples,
+        holdout=holdout,
+        exponent=exponent,
+        cutoff=cutoff,
+        frequencies=frequencies,
+        seed=seed,
+    )
     if cutoff is None:
         cutoff = max(2, num_samples // 4)
     check_range("cutoff", cutoff, 2, num_samples / 2, f"cycles across the domain at {num_samples} samples")

@@ -12,14 +12,12 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
-from coordnet.signals.analytic import MAX_SEED, check_range
+from coordnet.ranges import MAX_BEYOND, check_ranges
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 Values = NDArray[np.floating]
 Curve = Callable[[Values], Values]
 
-MAX_SAMPLES = 2**16
-MAX_BEYOND = 4
 PER_POSITION = 8
 MOST_DOTS = 64
 
@@ -49,8 +47,7 @@ class Sequence(Signal):
     value_range = None
 
     def __init__(self, num_samples: int, curve: Curve, beyond: float = 0.25) -> None:
-        check_range("num_samples", num_samples, 2, MAX_SAMPLES)
-        check_range("beyond", beyond, 0.01, MAX_BEYOND, "of the training range")
+        check_ranges(sequence, num_samples=num_samples, beyond=beyond)
         self.domain = Domain((num_samples,))
         self.num_observations = num_samples
         self.num_scored = num_samples + math.ceil(beyond * num_samples)
@@ -160,8 +157,7 @@ def sequence(
     Raises:
         UserError: Some option is outside these ranges.
     """
-    check_range("num_samples", num_samples, 2, MAX_SAMPLES)
-    check_range("seed", seed, 0, MAX_SEED)
+    check_ranges(sequence, num_samples=num_samples, seed=seed)
     if values not in CURVES:
         raise UserError(f"signal.values={values!r} must be one of {', '.join(CURVES)}")
     return Sequence(num_samples, CURVES[values](num_samples, seed), beyond)

@@ -12,12 +12,12 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.metrics import nmse
-from coordnet.signals.analytic import MAX_SEED, check_range
+from coordnet.ranges import check_ranges
+from coordnet.signals.analytic import check_range
 from coordnet.signals.base import Evaluation, Predict, Signal
 
 Values = NDArray[np.floating]
 
-MAX_DEGREE = 32
 POINTS_PER_CHUNK = 4096
 ROWS = 128
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -47,10 +47,9 @@ class Sphere(Signal):
     value_range = None
 
     def __init__(self, num_samples: int = 4096, degree: int = 8, seed: int = 0) -> None:
-        check_range("num_samples", num_samples, 16, 2**16)
-        highest = min(MAX_DEGREE, math.floor(math.sqrt(math.pi * num_samples) / 2))
+        check_ranges(Sphere, num_samples=num_samples, degree=degree, seed=seed)
+        highest = math.floor(math.sqrt(math.pi * num_samples) / 2)
         check_range("degree", degree, 1, highest, f"with signal.num_samples={num_samples}")
-        check_range("seed", seed, 0, MAX_SEED)
         rng = np.random.default_rng(seed)
         # Row l, column m; those with m > l, and the sines of m = 0, meet a wave that is 0.
         self.cosines, self.sines = rng.standard_normal((2, degree + 1, degree + 1))

@@ -18,7 +18,8 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.metrics import nmse, psnr, ssim
-from coordnet.signals.analytic import SUBSAMPLES, check_range
+from coordnet.ranges import check_ranges
+from coordnet.signals.analytic import SUBSAMPLES
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 
 Values = NDArray[np.floating]
@@ -96,8 +97,7 @@ class Tomography(Signal):
     def __init__(
         self, size: int = 128, num_angles: int = 20, ellipses: Sequence[Ellipse] = SHEPP_LOGAN
     ) -> None:
-        check_range("size", size, 16, 1024, "pixels")
-        check_range("num_angles", num_angles, 1, 2048)
+        check_ranges(Tomography, size=size, num_angles=num_angles)
         self.ellipses = ellipses
         self.domain = Domain((size, size))
         self.angles = np.arange(num_angles) * 180 / num_angles

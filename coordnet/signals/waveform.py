@@ -13,11 +13,9 @@ from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.diagnostics.sines import sine_scores
 from coordnet.errors import UserError
 from coordnet.metrics import nmse
-from coordnet.signals.analytic import MAX_SEED, check_frequency, check_range
+from coordnet.ranges import LINE, check_ranges
+from coordnet.signals.analytic import check_frequency, check_range
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
-
-MAX_SAMPLES = 2**20
-MAX_VALUE = 10**6
 
 
 class Waveform(Signal):
@@ -36,7 +34,7 @@ class Waveform(Signal):
     channels = 1
 
     def __init__(self, values: Tensor, holdout: int = 1, frequencies: Sequence[float] = ()) -> None:
-        check_range("num_samples", len(values), 2, MAX_SAMPLES)
+        LINE.check("signal.num_samples", len(values))
         check_range("holdout", holdout, 1, len(values), "samples")
         if not values.any():
             raise UserError("signal: all values are 0, so there is no energy to measure an error against")
@@ -97,7 +95,6 @@ def padded(frequency: float) -> str:
 
 def times(num_samples: int) -> NDArray[np.floating]:
     """t = (x + 1) / 2 in [0, 1] at the cell centres, (num_samples,)."""
-    check_range("num_samples", num_samples, 2, MAX_SAMPLES)
     return (Domain((num_samples,)).grid()[:, 0].double().numpy() + 1) / 2
 
 
@@ -122,12 +119,19 @@ def sines(
     Raises:
         UserError: Some option is outside these ranges.
     """
-    t = times(num_samples)
+    check_ranges(
+        sines,
+        num_samples=num_samples,
+        holdout=holdout,
+        frequencies=frequencies,
+        amplitudes=amplitudes,
+        phases=phases,
+        seed=seed,
+    )
     if not frequencies:
         raise UserError(f"signal.frequencies={list(frequencies)} must hold at least one number")
     for frequency in frequencies:
         check_frequency("frequencies", frequency, num_samples)
-    check_range("seed", seed, 0, MAX_SEED)
     if amplitudes is None:
         amplitudes = np.ones(len(frequencies)).tolist()
     if phases is None:
@@ -137,8 +141,7 @@ def sines(
             raise UserError(
                 f"signal.{key}={list(given)} must hold {len(frequencies)} numbers, one per frequency"
             )
-        for value in given:
-            check_range(key, value, -MAX_VALUE, MAX_VALUE)
+    t = times(num_samples)
     waves = [
         amplitude * np.sin(2 * math.pi * (frequency * t + phase))
         for frequency, amplitude, phase in zip(frequencies, amplitudes, phases, strict=True)
@@ -163,11 +166,18 @@ def chirp(
     Raises:
         UserError: Some option is outside these ranges.
     """
-    t = times(num_samples)
+    check_ranges(
+        chirp,
+        num_samples=num_samples,
+        holdout=holdout,
+        start_frequency=start_frequency,
+        stop_frequency=stop_frequency,
+    )
     check_range("holdout", holdout, 1, num_samples, "samples")
     if stop_frequency is None:
         stop_frequency = Domain((num_samples,), holdout).nyquist
     check_frequency("start_frequency", start_frequency, num_samples)
     check_frequency("stop_frequency", stop_frequency, num_samples)
+    t = times(num_samples)
     cycles = start_frequency * t + (stop_frequency - start_frequency) * t**2 / 2
     return Waveform(torch.from_numpy(np.sin(2 * math.pi * cycles)), holdout)

@@ -11,7 +11,7 @@ from coordnet.build import build, factory
 from coordnet.config import Config
 from coordnet.data import Batches
 from coordnet.errors import UserError
-from coordnet.fields import Field
+from coordnet.fields import Field, Precision
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.forward_maps.sample import Sample
 from coordnet.reconstruction import Reconstruction
@@ -73,7 +73,7 @@ def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
     network = build(config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels)
     chosen = choose_precision(trainer["precision"], network.bfloat16_safe, trainer["accelerator"])
-    first = "float32" if chosen == "float32" else "bfloat16"
+    first: Precision = "float32" if chosen == "float32" else "bfloat16"
     return Field(encoding, network, signal.value_range, first)
 
 

@@ -124,6 +124,7 @@ EXPONENT = Range(0, 10)
 RATE = Range(0, 1e38)
 STEPS = Range(1, 10**9, whole=True)
 
+GRID = {"resolution": or_null(TWO_OR_MORE), "channels": COUNT}
 SAMPLED = {"scale": or_null(CYCLES), "num_frequencies": COUNT, "seed": SEED}
 PHOTOGRAPH = {"holdout": PICTURE_HOLDOUT, "crop": CROP, "resize": RESIZE}
 
@@ -146,7 +147,17 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     "coordnet.encodings.fourier.harmonic": {"num_frequencies": or_null(COUNT), "decay": Range(-3, 1000)},
     "coordnet.encodings.fourier.gaussian": SAMPLED,
     "coordnet.encodings.fourier.sampled": SAMPLED,
-    "coordnet.encodings.grid.Grid": {"resolution": or_null(TWO_OR_MORE), "channels": COUNT},
+    "coordnet.encodings.factors.plane_product": GRID,
+    "coordnet.encodings.factors.planes": GRID,
+    "coordnet.encodings.factors.vector_matrix": GRID,
+    "coordnet.encodings.grid.Grid": GRID,
+    "coordnet.encodings.hash_grid.HashGrid": {
+        "num_levels": Range(1, 64, whole=True),
+        "channels": COUNT,
+        "log2_table": Range(1, 24, whole=True),
+        "coarsest": COUNT,
+        "finest": or_null(COUNT),
+    },
     "coordnet.encodings.identity.Identity": {"scale": SHIFT, "offset": SHIFT},
     # The digits that float32 coordinates hold.
     "coordnet.encodings.ladder.Binary": {"num_digits": Range(1, 24, whole=True, null=True)},

@@ -1,4 +1,4 @@
-"""What bfloat16 costs: PSNR at equal steps in each precision, on five photographs, far from the picture and close to it.
+"""What bfloat16 costs: PSNR at equal steps in each precision, on five photographs, far from them and close to them.
 
     python scripts/precision.py [--sweeps DIR DIR] [key=value ...]
 

@@ -4,6 +4,7 @@ from typing import Any
 import lightning as L
 
 from coordnet.callbacks.evaluation import Evaluation
+from coordnet.fields import Field
 from coordnet.reconstruction import Reconstruction
 from coordnet.runtime import CLOSE
 
@@ -22,7 +23,7 @@ class Precision(L.Callback):
         self.evaluation = evaluation
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, Reconstruction)
+        assert isinstance(pl_module, Reconstruction) and isinstance(pl_module.field, Field)
         latest = self.evaluation.latest
         if latest.get("step") == trainer.global_step and closeness(latest) >= CLOSE:
             pl_module.field.precision = "float32"

@@ -115,7 +115,9 @@ def processor() -> Iterator[Finding]:
         return
     yield Finding("ok", "threads", f"{threads} of {os.cpu_count()} cores, with threads=null")
     if native:
-        yield Finding("ok", "bfloat16", "native, so trainer.precision=auto starts with it where the network allows")
+        yield Finding(
+            "ok", "bfloat16", "native, so trainer.precision=auto starts with it where the network allows"
+        )
     else:
         yield Finding("note", "bfloat16", "not native, so trainer.precision=auto means float32")
 

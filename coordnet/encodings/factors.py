@@ -12,6 +12,7 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.grid import Grid
 from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 
 Combine = Literal["concat", "sum"]
 
@@ -70,6 +71,7 @@ def planes(
         channels: Of each plane, up to 2^16.
         combine: "concat" keeps the planes' features side by side, "sum" adds them.
     """
+    check_ranges(planes, resolution=resolution, channels=channels)
     check_dims(domain, "planes", 2, 4)
     return Factors(domain, [[pair] for pair in pairs(domain)], resolution, channels, combine)
 
@@ -82,6 +84,7 @@ def plane_product(domain: Domain, resolution: int | None = None, channels: int =
         resolution: Nodes of each plane across the domain, in [2, 2^16]; the training samples if not given.
         channels: Of each plane, up to 2^16.
     """
+    check_ranges(plane_product, resolution=resolution, channels=channels)
     check_dims(domain, "plane_product", 2, 4)
     factors = Factors(domain, [pairs(domain)], resolution, channels, "concat")
     for values in factors.parameters():
@@ -99,6 +102,7 @@ def vector_matrix(domain: Domain, resolution: int | None = None, channels: int =
         resolution: Nodes of each grid across the domain, in [2, 2^16]; the training samples if not given.
         channels: R, of each axis, up to 2^16.
     """
+    check_ranges(vector_matrix, resolution=resolution, channels=channels)
     check_dims(domain, "vector_matrix", 2, 3)
     modes = []
     for axis in range(domain.dim):

@@ -6,7 +6,6 @@ cannot be met raise a UserError.
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
-from coordnet.ranges import COUNT, MAX_FREQUENCY, check_ranges
+from coordnet.ranges import MAX_FREQUENCY, check_ranges
 
 Distribution = Literal["gaussian", "uniform", "log_uniform", "laplace"]
 
@@ -123,11 +122,6 @@ def on_each_axis(bands: Tensor, dim: int) -> Tensor:
 def at_least(key: str, value: float, low: float) -> None:
     if value < low:
         raise UserError(f"encoding.{key}={value} must be at least {low}")
-
-
-def check_count(key: str, count: int, low: int = 1) -> None:
-    """Refuse a number of features outside [low, 2^16]."""
-    replace(COUNT, low=low).check(f"encoding.{key}", count)
 
 
 def octaves_below_nyquist(domain: Domain, lowest: float) -> int:

@@ -6,9 +6,8 @@ from torch import Tensor, nn
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.blend import blend, corner_weights, corners, split
-from coordnet.encodings.fourier import check_count
 from coordnet.errors import UserError
-from coordnet.networks.base import MAX_WEIGHTS
+from coordnet.ranges import MAX_WEIGHTS, check_ranges
 
 REACH = 1e-4
 
@@ -36,11 +35,10 @@ class Grid(Encoding):
 
     def __init__(self, domain: Domain, resolution: int | None = None, channels: int = 4) -> None:
         super().__init__()
-        check_count("channels", channels)
+        check_ranges(Grid, resolution=resolution, channels=channels)
         samples = [math.ceil(n / domain.stride) for n in domain.size]
         self.nodes = samples
         if resolution is not None:
-            check_count("resolution", resolution, 2)
             across = math.ceil(domain.across / domain.stride)
             density = (resolution - 1) / max(1, across - 1)
             self.nodes = [1 + math.ceil((n - 1) * density) for n in samples]

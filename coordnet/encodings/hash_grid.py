@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.blend import blend, corner_weights, corners, split
-from coordnet.encodings.fourier import at_least, at_most, check_count
+from coordnet.encodings.fourier import at_least
 from coordnet.encodings.grid import REACH
 from coordnet.errors import UserError
-from coordnet.networks.base import MAX_WEIGHTS
+from coordnet.ranges import MAX_WEIGHTS, check_ranges
 
 # Of the first four axes (Müller et al. 2022, eq. 4), as the int32 that have the same bits.
 PRIMES = (1, 2654435761 - 2**32, 805459861, 3674653429 - 2**32)
@@ -53,15 +53,17 @@ class HashGrid(Encoding):
         super().__init__()
         if domain.dim > len(PRIMES):
             raise UserError(f"encoding=HashGrid takes 1 to {len(PRIMES)} columns, and not {domain.dim}")
-        at_least("num_levels", num_levels, 1)
-        at_most("num_levels", num_levels, 64)
-        at_least("log2_table", log2_table, 1)
-        at_most("log2_table", log2_table, 24)
-        check_count("channels", channels)
-        check_count("coarsest", coarsest)
+        check_ranges(
+            HashGrid,
+            num_levels=num_levels,
+            channels=channels,
+            log2_table=log2_table,
+            coarsest=coarsest,
+            finest=finest,
+        )
         if finest is None:
             finest = max(coarsest, math.ceil(domain.across / domain.stride))
-        check_count("finest", finest, coarsest)
+        at_least("finest", finest, coarsest)
         self.resolutions = resolutions(num_levels, coarsest, finest)
         self.log2_table = log2_table
         self.smooth = smooth

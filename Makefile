@@ -24,7 +24,7 @@ reliability: $(VENV)/.installed-dev
 	$(BIN)/python scripts/full_disk.py
 
 bench: $(VENV)/.installed
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "coordnet needs Python 3.11 or newer")'

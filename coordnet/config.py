@@ -47,6 +47,7 @@ NOT_SHOWN = {
     "torch.optim.SGD": ("differentiable", "foreach", "fused", "maximize", "nesterov"),
 }
 TRAINER_KEYS = ("batch_size", "precision", "accelerator", "devices", "log_every", "pictures")
+PRECISIONS = ("auto", "float32", "bfloat16", "adaptive")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 PICTURES = ("log", "end")
 # What Hydra itself and its launchers name.
@@ -143,7 +144,7 @@ def check_config(config: Config) -> None:
     for key, kinds in (("name", str | int | float), ("label", str | int | float | None)):
         if not matches(config[key], kinds) or config[key] == "" or not str(config[key] or "-").isprintable():
             raise UserError(f"{key}={shown(config[key])} must be text in one line")
-    for key, allowed in (("accelerator", ACCELERATORS), ("pictures", PICTURES)):
+    for key, allowed in (("precision", PRECISIONS), ("accelerator", ACCELERATORS), ("pictures", PICTURES)):
         if trainer[key] not in allowed:
             raise UserError(f"trainer.{key}={shown(trainer[key])} must be one of {', '.join(allowed)}")
     for group in GROUPS:

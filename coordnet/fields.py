@@ -62,17 +62,17 @@ class Field(nn.Module):
         if state:
             self.precision = "float32"
 
-    def rounded(self, *where: Tensor) -> Tensor:
-        """The features in bfloat16, (*, F); without gradients, by parts that stay in a cache until they are rounded."""
-        trained = any(tensor.requires_grad for tensor in (*where, *self.encoding.parameters()))
-        if trained or where[0].device.type != "cpu":
-            return self.encoding(*where).bfloat16()
-        shape = where[0].shape[:-1]
-        flat = [tensor.flatten(0, len(shape) - 1) if shape else tensor[None] for tensor in where]
-        features = torch.empty(len(flat[0]), self.encoding.out_dim, dtype=torch.bfloat16)
-        for part in chunks(len(features), max(1, CACHED // self.encoding.out_dim)):
+    def rounded(self, coords: Tensor, *covariance: Tensor) -> Tensor:
+        """The features in bfloat16, (*, F); where they have no gradients, by parts that stay in a cache until then."""
+        shape, count = coords.shape[:-1], self.encoding.out_dim
+        trained = any(tensor.requires_grad for tensor in (coords, *covariance, *self.encoding.parameters()))
+        if trained or coords.device.type != "cpu" or shape.numel() * count <= CACHED:
+            return self.encoding(coords, *covariance).bfloat16()
+        flat = [coords.flatten(0, -2), *(c.expand(*shape, *c.shape[-2:]).flatten(0, -3) for c in covariance)]
+        features = torch.empty(shape.numel(), count, dtype=torch.bfloat16)
+        for part in chunks(len(features), max(1, CACHED // count)):
             features[part] = self.encoding(*(tensor[part] for tensor in flat))
-        return features.reshape(*shape, self.encoding.out_dim)
+        return features.reshape(*shape, count)
 
 
 class Interpolation(nn.Module):

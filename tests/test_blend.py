@@ -3,10 +3,13 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from coordnet.encodings.blend import FEW_CHANNELS, Dot, Spread, blend
+from coordnet.encodings.blend import FEW_CHANNELS, Blend, Dot, Spread, blend, split
 
 # Odd, even and beyond the number of channels that are added one by one.
 every_width = pytest.mark.parametrize("channels", [1, 2, 3, 4, FEW_CHANNELS, FEW_CHANNELS + 3])
+
+# Of torch's own, the first time that forward mode is used.
+forward_mode = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
 
 def case(channels: int, rows: int = 7, points: int = 40) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,19 +55,39 @@ def test_three_derivatives_of_one_form_agree(channels: int) -> None:
 
 
 @every_width
+@forward_mode
 def test_first_and_second_derivatives_are_those_of_finite_differences(channels: int) -> None:
     values, index, weights = case(channels, rows=3, points=2)
     inputs = (values.requires_grad_(), weights.requires_grad_())
     assert gradcheck(lambda v, w: blend(v, index, w), inputs)
     assert gradgradcheck(lambda v, w: blend(v, index, w), inputs)
+    assert gradcheck(lambda v, w: blend(v, index, w), inputs, check_forward_ad=True, check_backward_ad=False)
+
+
+@every_width
+@forward_mode
+def test_hessians_by_forward_mode_are_those_by_reverse_mode(channels: int) -> None:
+    values, index, weights = case(channels, rows=3, points=2)
+
+    def cubic(v: Tensor, w: Tensor) -> Tensor:
+        return blend(v, index, w).pow(3).sum()
+
+    twice = torch.func.jacrev(torch.func.jacrev(cubic, (0, 1)), (0, 1))(values, weights)
+    forward = torch.func.hessian(cubic, (0, 1))(values, weights)
+    torch.testing.assert_close(forward, twice)
 
 
 @pytest.mark.parametrize("channels", [2, FEW_CHANNELS + 1])
 def test_gradients_of_many_points_on_few_rows_repeat_bit_for_bit(channels: int) -> None:
     index = torch.randint(5, (20_000, 8), dtype=torch.int32)
     gradients, weights = torch.randn(20_000, channels), torch.rand(20_000, 8)
+    threads = torch.get_num_threads()
     first = Spread.apply(gradients, index, weights, 5)
-    assert all(torch.equal(first, Spread.apply(gradients, index, weights, 5)) for _ in range(5))
+    try:
+        torch.set_num_threads(4)
+        assert all(torch.equal(first, Spread.apply(gradients, index, weights, 5)) for _ in range(5))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @every_width
@@ -76,7 +99,30 @@ def test_jacobians_of_many_points_at_once_are_those_of_each(channels: int) -> No
     torch.testing.assert_close(many, each)
 
 
+def test_one_table_is_not_copied_for_each_of_many_points() -> None:
+    values, index, weights = case(2)
+    shared = values.expand(1, *values.shape)[0]
+    pointers = []
+    forward = Blend.forward
+
+    def seen(table: Tensor, *others: Tensor) -> Tensor:
+        pointers.append((table.data_ptr(), len(table)))
+        return forward(table, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Blend, "forward", staticmethod(seen))
+        torch.func.vmap(blend, in_dims=(None, 0, 0))(shared, index[:, None], weights[:, None])
+    assert pointers == [(shared.data_ptr(), 7)]
+
+
 def test_no_points_are_no_rows() -> None:
     values, index, weights = case(2, points=0)
     assert blend(values, index, weights).shape == (0, 2)
     assert not Spread.apply(torch.zeros(0, 2), index, weights.float(), 7).any()
+
+
+def test_nodes_below_are_int32_and_exist_for_any_number() -> None:
+    place = torch.tensor([[0.0, 0.0], [2.5, 0.5], [3.0, 1.0], [float("nan"), 0.0]])
+    low, beyond = split(place, torch.tensor([4, 1], dtype=torch.int32))
+    assert low.dtype == torch.int32 and low.tolist() == [[0, 0], [2, 0], [2, 0], [0, 0]]
+    assert beyond[:3].tolist() == [[0, 0], [0.5, 0.5], [1, 1]] and beyond[3, 0].isnan()

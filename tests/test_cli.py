@@ -47,7 +47,10 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["seed=x"], "seed='x' must be a whole number from 0"),
         (["threads=0"], "threads=0 must be a whole number from 1 to 4096, or null"),
         (["optimizer.lr=-1"], "optimizer.lr=-1 must be a number from 0"),
-        (["trainer.precision=half"], "trainer.precision='half' must be one of auto, float32, bfloat16"),
+        (
+            ["trainer.precision=half"],
+            "trainer.precision='half' must be one of auto, float32, bfloat16, adaptive",
+        ),
         (["trainer.accelerator=tpu"], "trainer.accelerator='tpu' must be one of"),
         (["trainer.batch_size=0"], "trainer.batch_size=0 must be a whole number from 1"),
         (["baseline=cubic"], "baseline='cubic' must be one of bilinear, bicubic"),

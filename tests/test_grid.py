@@ -146,3 +146,9 @@ def test_fitted_to_the_training_pixels_it_is_bilinear_interpolation_of_them() ->
     expected = image.interpolation("bilinear")(everywhere)
     assert (field(everywhere) - expected).abs().max() < 1e-3
     assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize("samples", [8, 25, 513])
+def test_the_longest_axis_has_exactly_the_nodes_asked_for(samples: int) -> None:
+    for resolution in range(2, 200):
+        assert Grid(Domain((samples,)), resolution, 1).nodes == [resolution]

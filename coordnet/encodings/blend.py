@@ -8,6 +8,7 @@ On a CPU, nothing here depends on the order in which threads run, so a run repea
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -25,9 +26,9 @@ def blend(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     Args:
         values: (t, c).
         index: (n, k), whole numbers in [0, t).
-        weights: (n, k), of the type of the values.
+        weights: (n, k).
     """
-    result: Tensor = Blend.apply(values, index, weights)
+    result: Tensor = Blend.apply(values, index, weights.to(values.dtype))
     return result
 
 
@@ -36,9 +37,10 @@ def split(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         place: In units of nodes, from 0 to nodes - 1.
-        nodes: Along each axis; broadcasts with `place`. Of a single node, that one is below.
+        nodes: Along each axis, int32; broadcasts with `place`. Of a single node, that one is below.
     """
-    low = place.detach().int().minimum((nodes - 2).clamp(min=0))
+    # What is not a number has a node, too, and stays what it is in the weights.
+    low = place.detach().int().minimum(nodes - 2).clamp(min=0)
     return low, place - low
 
 
@@ -63,6 +65,7 @@ class Blend(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -75,10 +78,17 @@ class Blend(Function):
         )
 
     @staticmethod
+    def jvp(ctx: Any, to_values: Tensor | None, _: None, to_weights: Tensor | None) -> Tensor:
+        values, index, weights = ctx.saved_tensors
+        return total(
+            None if to_values is None else Blend.apply(to_values, index, weights),
+            None if to_weights is None else Blend.apply(values, index, to_weights),
+        )
+
+    @staticmethod
     def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, weights: Tensor) -> tuple[Tensor, int]:
-        values, index, weights = batched(info.batch_size, dims, values, index, weights)
-        rows = Blend.apply(values.flatten(0, 1), apart(index, values.shape[1]), weights.flatten(0, 1))
-        return rows.unflatten(0, index.shape[:2]), 0
+        table, (index, weights), shape = side_by_side(info.batch_size, dims, values, index, weights)
+        return Blend.apply(table, index, weights).unflatten(0, shape), 0
 
 
 class Spread(Function):
@@ -88,23 +98,42 @@ class Spread(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:3])
+        gradients, index, weights, ctx.count = inputs
+        ctx.save_for_backward(gradients, index, weights)
+        ctx.save_for_forward(gradients, index, weights)
 
     @staticmethod
     def backward(ctx: Any, values: Tensor) -> tuple[Tensor | None, ...]:
         gradients, index, weights = ctx.saved_tensors
-        return Blend.apply(values, index, weights), None, Dot.apply(values, index, gradients), None
+        to_gradients, _, to_weights, _ = ctx.needs_input_grad
+        return (
+            Blend.apply(values, index, weights) if to_gradients else None,
+            None,
+            Dot.apply(values, index, gradients) if to_weights else None,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx: Any, to_gradients: Tensor | None, _: None, to_weights: Tensor | None, __: None) -> Tensor:
+        gradients, index, weights = ctx.saved_tensors
+        return total(
+            None if to_gradients is None else Spread.apply(to_gradients, index, weights, ctx.count),
+            None if to_weights is None else Spread.apply(gradients, index, to_weights, ctx.count),
+        )
 
     @staticmethod
     def vmap(
         info: Any, dims: Any, gradients: Tensor, index: Tensor, weights: Tensor, count: int
     ) -> tuple[Tensor, int]:
         size = info.batch_size
-        gradients, index, weights = batched(size, dims[:3], gradients, index, weights)
-        table = Spread.apply(
+        gradients, index, weights = (
+            batched(size, dim, tensor)
+            for dim, tensor in zip(dims[:3], (gradients, index, weights), strict=True)
+        )
+        tables = Spread.apply(
             gradients.flatten(0, 1), apart(index, count), weights.flatten(0, 1), size * count
         )
-        return table.unflatten(0, (size, count)), 0
+        return tables.unflatten(0, (size, count)), 0
 
 
 class Dot(Function):
@@ -115,17 +144,35 @@ class Dot(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
         values, index, gradients = ctx.saved_tensors
-        return Spread.apply(gradients, index, weights, len(values)), None, Blend.apply(values, index, weights)
+        to_values, _, to_gradients = ctx.needs_input_grad
+        return (
+            Spread.apply(gradients, index, weights, len(values)) if to_values else None,
+            None,
+            Blend.apply(values, index, weights) if to_gradients else None,
+        )
+
+    @staticmethod
+    def jvp(ctx: Any, to_values: Tensor | None, _: None, to_gradients: Tensor | None) -> Tensor:
+        values, index, gradients = ctx.saved_tensors
+        return total(
+            None if to_values is None else Dot.apply(to_values, index, gradients),
+            None if to_gradients is None else Dot.apply(values, index, to_gradients),
+        )
 
     @staticmethod
     def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, gradients: Tensor) -> tuple[Tensor, int]:
-        values, index, gradients = batched(info.batch_size, dims, values, index, gradients)
-        dots = Dot.apply(values.flatten(0, 1), apart(index, values.shape[1]), gradients.flatten(0, 1))
-        return dots.unflatten(0, index.shape[:2]), 0
+        table, (index, gradients), shape = side_by_side(info.batch_size, dims, values, index, gradients)
+        return Dot.apply(table, index, gradients).unflatten(0, shape), 0
+
+
+def total(*terms: Tensor | None) -> Tensor:
+    """Of those that are there; at least one is."""
+    return reduce(torch.add, [term for term in terms if term is not None])
 
 
 def sum_of_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
@@ -146,12 +193,21 @@ def in_pairs(columns: Tensor) -> Tensor:
     return columns if columns.shape[-1] % 2 else torch.view_as_complex(columns.unflatten(-1, (-1, 2)))
 
 
-def batched(size: int, dims: Any, *tensors: Tensor) -> list[Tensor]:
-    """Each with a first dimension of `size`: moved there, or made where `dims` has none."""
-    return [
-        tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-        for dim, tensor in zip(dims, tensors, strict=True)
-    ]
+def side_by_side(
+    size: int, dims: Any, values: Tensor, index: Tensor, others: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[int, int]]:
+    """`size` cases as one: their table, index and other (b n, k), and (b, n). One table for all is not copied."""
+    index, others = batched(size, dims[1], index), batched(size, dims[2], others)
+    shape = (index.shape[0], index.shape[1])
+    if dims[0] is None:
+        return values, (index.flatten(0, 1), others.flatten(0, 1)), shape
+    values = values.movedim(dims[0], 0)
+    return values.flatten(0, 1), (apart(index, values.shape[1]), others.flatten(0, 1)), shape
+
+
+def batched(size: int, dim: int | None, tensor: Tensor) -> Tensor:
+    """With a first dimension of `size`: moved there, or made where there is none."""
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 def apart(index: Tensor, count: int) -> Tensor:

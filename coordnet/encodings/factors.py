@@ -63,7 +63,7 @@ class Factors(Encoding):
 def planes(
     domain: Domain, resolution: int | None = None, channels: int = 16, combine: Combine = "concat"
 ) -> Factors:
-    """A plane of values for each pair of axes: the tri-plane in 3 dimensions (Chan et al. 2022, sec. 3.2, adds them).
+    """A plane of values for each pair of axes: the tri-plane in 3 dimensions (Chan et al. 2022 add them).
 
     Args:
         domain: Of 2 to 4 dimensions.
@@ -77,7 +77,7 @@ def planes(
 
 
 def plane_product(domain: Domain, resolution: int | None = None, channels: int = 16) -> Factors:
-    """The product of a plane for each pair of axes (Fridovich-Keil et al. 2023, eq. 1), values from U(0.1, 0.5).
+    """The product of a plane for each pair of axes (Fridovich-Keil et al. 2023, eq. 2), values from U(0.1, 0.5).
 
     Args:
         domain: Of 2 to 4 dimensions.
@@ -93,7 +93,7 @@ def plane_product(domain: Domain, resolution: int | None = None, channels: int =
 
 
 def vector_matrix(domain: Domain, resolution: int | None = None, channels: int = 16) -> Factors:
-    """For each axis a line along it, times a plane across it (TensoRF's VM: Chen et al. 2022, eq. 8).
+    """For each axis a line along it, times a plane across it (TensoRF's VM decomposition: Chen et al. 2022, eq. 3).
 
     Values start from N(0, 0.1^2). In 2 dimensions the plane across is a line, too.
 

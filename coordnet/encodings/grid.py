@@ -40,14 +40,15 @@ class Grid(Encoding):
         self.nodes = samples
         if resolution is not None:
             across = math.ceil(domain.across / domain.stride)
-            density = (resolution - 1) / max(1, across - 1)
-            self.nodes = [1 + math.ceil((n - 1) * density) for n in samples]
+            # Rounded up, in whole numbers.
+            self.nodes = [1 - (1 - n) * (resolution - 1) // max(1, across - 1) for n in samples]
         weights = math.prod(self.nodes) * channels
         if weights > MAX_WEIGHTS:
             raise UserError(
-                f"encoding.resolution={resolution} makes {weights} values; {MAX_WEIGHTS} are allowed"
+                f"encoding.resolution={resolution or max(samples)} and encoding.channels={channels} make {weights} "
+                f"values; {MAX_WEIGHTS} are allowed"
             )
-        last = torch.tensor(self.nodes) - 1
+        last = torch.tensor(self.nodes, dtype=torch.int32) - 1
         start = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
         end = domain.centres((torch.tensor(samples) - 1) * domain.stride)
         self.register_buffer("first", start)

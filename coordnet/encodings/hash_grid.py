@@ -11,7 +11,7 @@ from coordnet.encodings.grid import REACH
 from coordnet.errors import UserError
 from coordnet.ranges import MAX_WEIGHTS, check_ranges
 
-# Of the first four axes (Müller et al. 2022, eq. 4), as the int32 that have the same bits.
+# Of the first three axes by Müller et al. 2022, eq. 4, and a fourth as in their code, as int32 of the same bits.
 PRIMES = (1, 2654435761 - 2**32, 805459861, 3674653429 - 2**32)
 # A number this close below a whole one is that one: floor(16 b^15) for b = 128^(1 / 15) is 2048, and not 2047.
 ROUNDING = 1e-6
@@ -31,7 +31,7 @@ class HashGrid(Encoding):
         log2_table: T, in [1, 24].
         coarsest: N_min.
         finest: N_max, from N_min to 2^16; by default the training samples across the domain.
-        smooth: Weights are 3t^2 - 2t^3 instead of t, so that the features have continuous derivatives (sec. 3).
+        smooth: Weights are 3t^2 - 2t^3 instead of t, so that the features have continuous derivatives (App. A).
     """
 
     cells: Tensor
@@ -52,7 +52,7 @@ class HashGrid(Encoding):
     ) -> None:
         super().__init__()
         if domain.dim > len(PRIMES):
-            raise UserError(f"encoding=HashGrid takes 1 to {len(PRIMES)} columns, and not {domain.dim}")
+            raise UserError(f"encoding=hash_grid takes 1 to {len(PRIMES)} columns, and not {domain.dim}")
         check_ranges(
             HashGrid,
             num_levels=num_levels,
@@ -67,7 +67,8 @@ class HashGrid(Encoding):
         self.resolutions = resolutions(num_levels, coarsest, finest)
         self.log2_table = log2_table
         self.smooth = smooth
-        nodes = [[1 + math.ceil(n * e) for e in domain.extent] for n in self.resolutions]
+        # Rounded up, in whole numbers.
+        nodes = [[1 - -cells * n // domain.across for n in domain.size] for cells in self.resolutions]
         fits = [math.prod(n) <= 2**log2_table for n in nodes]
         self.dense = sum(fits)
         self.sizes = [math.prod(n) if fit else 2**log2_table for n, fit in zip(nodes, fits, strict=True)]
@@ -82,7 +83,7 @@ class HashGrid(Encoding):
         starts = [sum(self.sizes[:level]) for level in range(num_levels)]
         # Of each axis and level, before the points.
         self.register_buffer("cells", torch.tensor(self.resolutions).float()[:, None], persistent=False)
-        self.register_buffer("nodes", torch.tensor(nodes).T[..., None], persistent=False)
+        self.register_buffer("nodes", torch.tensor(nodes, dtype=torch.int32).T[..., None], persistent=False)
         self.register_buffer(
             "strides", torch.tensor(strides, dtype=torch.int32).T[..., None], persistent=False
         )
@@ -112,9 +113,9 @@ class HashGrid(Encoding):
     def formula(self) -> str:
         levels, channels = len(self.sizes), self.values.shape[1]
         return (
-            f"trained values of {channels} channels, interpolated from {levels} grids of {self.resolutions[0]} to "
-            f"{self.resolutions[-1]} cells across the domain, {self.dense} of them whole and the others hashed into "
-            f"2^{self.log2_table} entries"
+            f"trained values of {channels} channels, interpolated {'smoothly ' * self.smooth}from {levels} grids of "
+            f"{self.resolutions[0]} to {self.resolutions[-1]} cells across the domain, {levels - self.dense} of them "
+            f"hashed into 2^{self.log2_table} entries"
         )
 
 

@@ -38,8 +38,9 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
     config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
     model = assemble(config, allow)
     give_back_memory()
-    asked, first = config["trainer"]["precision"], getattr(model.field, "precision", "float32")
-    config["trainer"]["precision"] = "adaptive" if first == "bfloat16" != asked else first
+    first = getattr(model.field, "precision", "float32")
+    adapts = first == "bfloat16" and config["trainer"]["precision"] != "bfloat16"
+    config["trainer"]["precision"] = "adaptive" if adapts else first
     return config, model
 
 

@@ -50,7 +50,7 @@ def plain_loop(config: Config) -> Curve:
             torch.nn.init.xavier_normal_(layer.weight)
             torch.nn.init.normal_(layer.bias, std=0.01)
     last, every = config["max_steps"], config["eval_every"]
-    optimizer = torch.optim.Adam(model.parameters(), config["optimizer"]["lr"])
+    optimizer = torch.optim.Adam(model.parameters(), config["optimizer"]["lr"], config["optimizer"]["betas"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, last)
     everything = image.domain.grid().reshape(-1, 2)
     target = image.values(image.pixels)

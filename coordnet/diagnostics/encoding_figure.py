@@ -1,5 +1,7 @@
 """The report on an encoding as one picture."""
 
+from textwrap import fill
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -12,6 +14,8 @@ from coordnet.encodings.base import Encoding
 from coordnet.viz import Picture, painted
 
 MOST_POSITIONS = 512
+# Of a line of the title.
+LETTERS = 150
 
 
 def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Picture:
@@ -24,7 +28,7 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
         report: As `measure` made it, with the entry "signal" added where the signal's spectrum is known.
     """
     figure = Figure(figsize=(15, 8), dpi=90, layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(fill(title, LETTERS))
     axes = figure.subplots(2, 3)
     draw_features(axes[0, 0], encoding, domain, report)
     draw_spectrum(axes[0, 1], report)

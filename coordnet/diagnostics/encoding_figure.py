@@ -96,12 +96,12 @@ def draw_kernel(axes: Axes, report: Report) -> None:
     axes.plot(kernel["distance"], kernel["value"], linewidth=1)
     axes.axhline(0, color="grey", linewidth=0.5)
     how = "closed form" if kernel["closed_form"] else "mean over positions"
-    title = f"kernel along x ({how})"
+    shift = "shift (training samples)"
     if kernel["width"] is not None:
         axes.axvline(kernel["width"], color="tab:red", linewidth=1)
         axes.set_xlim(0, min(max(16.0, 12 * kernel["width"]), kernel["distance"][-1]))
-        title += f", half width {kernel['width']:.3g}"
-    axes.set(title=title, xlabel="shift (training samples)", ylabel="gamma(x) . gamma(x + shift), normalised")
+        shift += f"; half width {kernel['width']:.3g}"
+    axes.set(title=f"kernel along x ({how})", xlabel=shift, ylabel="gamma(x) . gamma(x + shift), normalised")
 
 
 def draw_response(axes: Axes, report: Report) -> None:

@@ -112,10 +112,11 @@ class HashGrid(Encoding):
 
     def formula(self) -> str:
         levels, channels = len(self.sizes), self.values.shape[1]
+        hashed = levels - self.dense
         return (
             f"trained values of {channels} channels, interpolated {'smoothly ' * self.smooth}from {levels} grids of "
-            f"{self.resolutions[0]} to {self.resolutions[-1]} cells across the domain, {levels - self.dense} of them "
-            f"hashed into 2^{self.log2_table} entries"
+            f"{self.resolutions[0]} to {self.resolutions[-1]} cells across the domain"
+            + (f", {hashed} of them hashed into 2^{self.log2_table} entries" if hashed else "")
         )
 
 

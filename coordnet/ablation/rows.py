@@ -158,7 +158,7 @@ def fairness(sweep: Sweep, rows: Sequence[Row]) -> str:
         return (
             f"Equal steps: every trained method takes {steps[0]:,} steps." if steps else "Nothing is trained."
         )
-    return f"Equal steps are meant, but jobs take {' or '.join(f'{n:,}' for n in steps)} steps."
+    return f"Not of equal steps: jobs take {' or '.join(f'{n:,}' for n in steps)} steps."
 
 
 def seconds_rule(seconds: float | None) -> str:

@@ -94,7 +94,7 @@ class Blend(Function):
 class Spread(Function):
     @staticmethod
     def forward(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
-        return sum_of_rows(weights[..., None] * gradients[:, None], index, count)
+        return sum_of_rows(gradients, index, weights, count)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -175,22 +175,24 @@ def total(*terms: Tensor | None) -> Tensor:
     return reduce(torch.add, [term for term in terms if term is not None])
 
 
-def sum_of_rows(rows: Tensor, index: Tensor, count: int) -> Tensor:
-    """A table (count, c) in which each row is the sum of those of `rows` (n, k, c) whose index (n, k) names it."""
-    channels = rows.shape[-1]
-    flat, where = rows.reshape(-1, channels), index.reshape(-1).long()
-    table = flat.new_zeros(count, channels)
+def sum_of_rows(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
+    """A table (count, c) in which row i is the sum of weights[n, k] gradients[n] over all index[n, k] = i."""
+    channels = gradients.shape[-1]
+    where = index.reshape(-1).long()
+    table = gradients.new_zeros(count, channels)
     if channels > FEW_CHANNELS:
-        return table.index_add_(0, where, flat)
-    columns, sums = in_pairs(flat), in_pairs(table)
+        return table.index_add_(0, where, (weights[..., None] * gradients[:, None]).reshape(-1, channels))
+    columns, sums = in_pairs(gradients), in_pairs(table)
     for k in range(sums.shape[-1]):
-        sums[:, k].scatter_add_(0, where, columns[:, k])
+        sums[:, k].scatter_add_(0, where, (weights * columns[:, k, None]).reshape(-1))
     return table
 
 
 def in_pairs(columns: Tensor) -> Tensor:
     """Two columns as one complex one, where their number is even: one pass adds both."""
-    return columns if columns.shape[-1] % 2 else torch.view_as_complex(columns.unflatten(-1, (-1, 2)))
+    if columns.shape[-1] % 2:
+        return columns
+    return torch.view_as_complex(columns.contiguous().unflatten(-1, (-1, 2)))
 
 
 def side_by_side(

@@ -49,8 +49,8 @@ def main() -> None:
     for name in options.parts or PARTS:
         print(f"\n## {name}\n\n{PARTS[name].__doc__}\n", flush=True)
         figures[name] = PARTS[name](options.rounds)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ Curve = list[dict[str, float]]
 
 def make_config() -> Config:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=["+experiment=astronaut_fast", "trainer.pictures=end"]))
+        return plain(compose("train", overrides=["experiment=astronaut_fast", "trainer.pictures=end"]))
 
 
 def coordnet(config: Config) -> Curve:

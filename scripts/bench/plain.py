@@ -41,7 +41,7 @@ def plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y:
 
 
 class PlainHashGrid(nn.Module):
-    """A hash grid level by level: gather the values of the corners, weight and sum them; autograd does the rest.
+    """A hash grid as most write it: gather the values of all corners of all levels from one table, weight and sum.
 
     Args:
         resolutions: Cells across the domain of each level.
@@ -49,30 +49,32 @@ class PlainHashGrid(nn.Module):
         channels: Of each value.
     """
 
+    cells: Tensor
+    starts: Tensor
+    fits: Tensor
     corners: Tensor
     primes: Tensor
 
     def __init__(self, resolutions: list[int], table: int, channels: int = 2) -> None:
         super().__init__()
-        self.resolutions = resolutions
         self.table = table
-        sizes = [min((n + 1) ** 3, table) for n in resolutions]
-        self.values = nn.ParameterList(nn.Parameter(1e-4 * (2 * torch.rand(n, channels) - 1)) for n in sizes)
+        sizes = torch.tensor([min((n + 1) ** 3, table) for n in resolutions])
+        self.values = nn.Parameter(1e-4 * (2 * torch.rand(int(sizes.sum()), channels) - 1))
+        self.register_buffer("cells", torch.tensor(resolutions)[:, None])
+        self.register_buffer("starts", (sizes.cumsum(0) - sizes)[:, None])
+        self.register_buffer("fits", (self.cells + 1) ** 3 <= table)
         self.register_buffer("corners", torch.cartesian_prod(*[torch.arange(2)] * 3))
         self.register_buffer("primes", torch.tensor([1, 2654435761, 805459861]))
 
     def forward(self, x: Tensor) -> Tensor:
-        features = []
-        for n, values in zip(self.resolutions, self.values, strict=True):
-            place = x * n
-            low = place.floor().long()
-            nodes = low[:, None] + self.corners
-            if (n + 1) ** 3 <= self.table:
-                index = nodes[..., 0] + (n + 1) * (nodes[..., 1] + (n + 1) * nodes[..., 2])
-            else:
-                hashed = nodes * self.primes
-                index = (hashed[..., 0] ^ hashed[..., 1] ^ hashed[..., 2]) % self.table
-            beyond = (place - low)[:, None]
-            weights = torch.where(self.corners == 1, beyond, 1 - beyond).prod(dim=-1)
-            features.append((values[index] * weights[..., None]).sum(dim=1))
-        return torch.cat(features, dim=-1)
+        place = x[:, None] * self.cells
+        low = place.floor().long()
+        nodes = low[:, :, None] + self.corners
+        across = self.cells + 1
+        whole = nodes[..., 0] + across * (nodes[..., 1] + across * nodes[..., 2])
+        product = nodes * self.primes
+        hashed = (product[..., 0] ^ product[..., 1] ^ product[..., 2]) % self.table
+        index = torch.where(self.fits, whole, hashed) + self.starts
+        beyond = (place - low)[:, :, None]
+        weights = torch.where(self.corners == 1, beyond, 1 - beyond).prod(dim=-1)
+        return (self.values[index] * weights[..., None]).sum(dim=2).flatten(1)

@@ -21,9 +21,8 @@ from coordnet.runtime import keep_memory
 from coordnet.shipped import config_dir
 
 FIRST, LAST = 20, 120
-LARGE = "3 x 256, 65,536 points"
 CASES = {
-    LARGE: ["trainer.batch_size=65536", "max_steps=60"],
+    "3 x 256, 65,536 points": ["trainer.batch_size=65536", "max_steps=40"],
     "3 x 256, 8,192 points": [],
     "2 x 64, 16,384 points": ["network.depth=2", "network.width=64", "trainer.batch_size=16384"],
 }

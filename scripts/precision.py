@@ -48,7 +48,7 @@ def costs(results: Sequence[Result], precision: str) -> dict[str, str]:
     names = sorted(name for kind, name in scores if kind == "float32" and (precision, name) in scores)
     line = {"pictures": str(len(names))}
     for metric in METRICS:
-        if not all(metric in found for found in scores.values()):
+        if not names or not all(metric in found for found in scores.values()):
             continue
         full = [scores["float32", name][metric] for name in names]
         lost = [a - scores[precision, name][metric] for a, name in zip(full, names, strict=True)]

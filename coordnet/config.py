@@ -17,6 +17,8 @@ KEYS = (
     "trainer",
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
 )
+# A run of before there were radiance fields has none.
+OPTIONAL = ("radiance",)
 # Whole numbers, with the lowest and highest allowed.
 WHOLE = {
     "seed": (0, 2**32 - 1),
@@ -109,13 +111,15 @@ def check_config(config: Config) -> None:
     missing += [f"trainer.{key}" for key in TRAINER_KEYS if key not in trainer]
     if missing:
         raise UserError(f"the config lacks {', '.join(missing)}")
-    known = (*KEYS, *(f"trainer.{key}" for key in TRAINER_KEYS))
+    known = (*KEYS, *OPTIONAL, *(f"trainer.{key}" for key in TRAINER_KEYS))
     for key in (*config, *(f"trainer.{key}" for key in trainer)):
         if key not in known:
             raise UserError(f"{key} is no key of this config{did_you_mean(key, known)}")
     for key in GROUPS:
         if not isinstance(config[key], Mapping) and not (key == "schedule" and config[key] is None):
             raise UserError(f"{key}={shown(config[key])} must be a node with a _target_")
+    if not isinstance(config.get("radiance"), Mapping | None):
+        raise UserError(f"radiance={shown(config['radiance'])} must be null or a node with a _target_")
     for key, (low, high) in WHOLE.items():
         group, _, name = key.rpartition(".")
         value = config[group][name] if group else config[name]

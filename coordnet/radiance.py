@@ -20,7 +20,9 @@ MOST_LOG_DENSITY = 15.0
 class RadianceField(Encoded):
     """A density at each place and a colour at each place and direction (Mildenhall et al. 2020, sec. 3).
 
-        (s, f) = network(encoding(x)),  sigma = scale * activation(s + shift),  c = colour(f, appearance(x), direction(d))
+        (s, f) = network(encoding(x))
+        sigma = scale * activation(s + shift)
+        c = colour(f, appearance(x), direction(d))
 
     Densities are per unit of the coordinates, of which the box has 2 along each axis.
 

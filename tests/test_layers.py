@@ -14,7 +14,7 @@ PACKAGE = Path(coordnet.__file__).parent
 # Lowest first. A module or folder may import from its own level and from those below.
 LEVELS = (
     ("console", "errors", "shipped"),
-    ("build", "coords", "draws", "losses", "metrics", "viz"),
+    ("build", "cameras", "coords", "draws", "losses", "metrics", "viz"),
     ("config", "diagnostics", "encodings", "forward_maps", "networks"),
     ("fields", "runtime", "signals"),
     ("radiance",),

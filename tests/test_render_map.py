@@ -164,6 +164,18 @@ def test_behind_everything_is_the_background_of_the_batch(make: int) -> None:
     assert torch.equal(seen["value"], behind)
 
 
+def test_what_training_leaves_out_is_hardly_missed() -> None:
+    """After the warm-up a first pass leaves out the samples with small weights."""
+    field, given = small_field(shift=2.0, scale=10.0), batch()
+    values = []
+    for warmup in (0, 100):
+        march = March(every=1000, warmup=warmup)
+        march.on_step(1, 1000)
+        values.append(march(field, given)["value"])
+    difference = (values[0] - values[1]).abs().max()
+    assert 0 < difference <= 32 * 1e-4
+
+
 def test_intervals_cover_the_ray() -> None:
     edges = bounds(torch.tensor([[1.0]]), torch.tensor([[1.5, 2.0, 4.0]]), torch.tensor([[5.0]]))
     torch.testing.assert_close(edges, torch.tensor([[1.0, 1.75, 3.0, 5.0]]))

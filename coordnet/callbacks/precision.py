@@ -25,7 +25,7 @@ class Precision(L.Callback):
         assert isinstance(pl_module, Reconstruction)
         latest = self.evaluation.latest
         if latest.get("step") == trainer.global_step and closeness(latest) >= CLOSE:
-            pl_module.field.precision = "float32"
+            pl_module.field.precision = "float32"  # type: ignore[assignment]
 
 
 def closeness(metrics: dict[str, float]) -> float:

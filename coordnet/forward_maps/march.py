@@ -25,8 +25,8 @@ class March(Rays):
     """Volume rendering with samples only in cells that an occupancy grid has not found empty.
 
     Rays have equal parts with a sample in each; how many, is as `budget` allows and at most `num_samples`: few while
-    nothing is known to be empty, and more as more is. The colour is computed where a sample's weight is above
-    `min_weight`.
+    nothing is known to be empty, and more as more is. Samples with a weight of at most `min_weight` are left out; in
+    training those are found, after the warm-up, by a first pass without gradients.
 
     Args:
         num_samples: Parts of each ray at the most, in [32, 4096].
@@ -105,22 +105,39 @@ class March(Rays):
         distance = volume.stratified(near, far, count, draws)
         worth = self.places(origins, directions, near, far, distance)
         length = (far - near)[:, 0] / count
-        through = torch.ones_like(length)
-        seen: list[Tensor] = []
-        for part in chunks(count, count if self.training else SEGMENT):
-            ray, slot = (worth[:, part] & (through > STOP)[:, None]).nonzero(as_tuple=True)
-            at = distance[:, part][ray, slot]
-            points = torch.addcmul(origins[ray], at[:, None], directions[ray])
-            density, features = field.density(points)
-            density = density[:, 0]
-            weight = volume.packed_weights(density, length[ray], ray, rays) * through[ray]
-            bright = (weight > self.min_weight).nonzero()[:, 0]
-            colour = field.colour(features[bright], directions, ray[bright])
-            value = colour.new_zeros(rays, colour.shape[-1])
-            value = value.index_add(0, ray[bright], weight[bright, None] * colour)
-            sums = torch.stack([weight * at, weight], dim=-1)
-            other = sums.new_zeros(rays, 2).index_add(0, ray, sums)
-            seen.append(torch.cat([value, other], dim=-1))
-            through = through - other[:, 1]
-        total = torch.stack(seen).sum(0)
+
+        def densities(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            """Weights (n,) of samples on rays with nothing before them, and features (n, f)."""
+            start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
+            density, features = field.density(torch.addcmul(start, at[:, None], slope))
+            return volume.packed_weights(density[:, 0], length.index_select(0, ray), ray, rays), features
+
+        def bright(weight: Tensor) -> Tensor:
+            return (weight > self.min_weight).nonzero()[:, 0]
+
+        if self.training:
+            ray, at = picked(worth, distance)
+            if self.step is not None and self.step >= self.warmup:
+                with torch.no_grad():
+                    kept = bright(densities(ray, at)[0])
+                ray, at = ray.index_select(0, kept), at.index_select(0, kept)
+            weight, features = densities(ray, at)
+            total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, rays)
+        else:
+            total = origins.new_zeros(rays, behind.shape[-1] + 2)
+            for part in chunks(count, SEGMENT):
+                through = 1 - total[:, -1]
+                ray, at = picked(worth[:, part] & (through > STOP)[:, None], distance[:, part])
+                weight, features = densities(ray, at)
+                weight = weight * through.index_select(0, ray)
+                kept = bright(weight)
+                ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))
+                colour = field.colour(features.index_select(0, kept), directions, ray)
+                total = total + volume.packed_sums(weight, colour, at, ray, rays)
         return volume.over(total[:, :-2], total[:, -2:-1], total[:, -1:], behind)._asdict()
+
+
+def picked(mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """The ray and the distance of each sample in a mask (r, s), (n,)."""
+    flat = mask.flatten().nonzero()[:, 0]
+    return flat // mask.shape[1], distance.flatten().index_select(0, flat)

@@ -52,7 +52,7 @@ class Occupancy(nn.Module):
             start, slope = (origins[:, axis, None] + 1) * half, directions[:, axis, None] * half
             cell = torch.addcmul(start, distance, slope).int().clamp_(0, self.resolution - 1)
             index.mul_(self.resolution).add_(cell)
-        return self.occupied[index.long()]
+        return self.occupied.index_select(0, index.flatten()).view_as(index)
 
     @torch.no_grad()
     def update(self, density: Callable[[Tensor], Tensor], draws: torch.Generator, everywhere: bool) -> None:

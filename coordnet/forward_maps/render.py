@@ -44,8 +44,7 @@ class Rays(ForwardMap, ABC):
 
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
         origins, directions = batch["origins"], batch["directions"]
-        behind = batch.get("background", torch.ones(1, 1, device=origins.device))
-        behind = behind.expand(len(origins), -1)
+        behind = batch.get("background", torch.ones_like(origins))
         if self.training:
             draws = generator(self.seed, self.step or 0, DISTANCES)
             return self.see(field, origins, directions, behind, draws)

@@ -76,9 +76,14 @@ def packed_composite(
     weight: Tensor, value: Tensor, distance: Tensor, ray: Tensor, rays: int, background: Tensor
 ) -> Rendered:
     """`composite` of packed values (n, c), distances (n,) and weights (n,)."""
-    terms = torch.cat([value, distance[:, None], torch.ones_like(distance)[:, None]], dim=-1)
-    sums = terms.new_zeros(rays, terms.shape[-1]).index_add(0, ray, weight[:, None] * terms)
+    sums = packed_sums(weight, value, distance, ray, rays)
     return over(sums[:, :-2], sums[:, -2:-1], sums[:, -1:], background)
+
+
+def packed_sums(weight: Tensor, value: Tensor, distance: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """Weighted sums of values, distances and ones along each ray, (rays, c + 2)."""
+    terms = torch.cat([value, distance[:, None], torch.ones_like(distance)[:, None]], dim=-1)
+    return terms.new_zeros(rays, terms.shape[-1]).index_add(0, ray, weight[:, None] * terms)
 
 
 def over(value: Tensor, distance: Tensor, opacity: Tensor, background: Tensor) -> Rendered:

@@ -47,11 +47,8 @@ def kept(model: Reconstruction, count: int) -> int:
 
     batch = model.batches.signal.observe(torch.arange(count) % model.batches.signal.num_observations)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        prediction = model.forward_map(model.field, batch)
-    # While the prediction lives, so does what it needs, and no address is taken twice.
-    size = sum(tensor.numel() * tensor.element_size() for tensor in found.values())
-    del prediction
-    return size
+        model.forward_map(model.field, batch)
+    return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
 
 def resident() -> int:

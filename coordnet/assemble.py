@@ -1,19 +1,23 @@
 """From a plain config to the objects of a run. Knows the config's layout; knows nothing of Hydra."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
-from coordnet.build import build, factory
+from coordnet.build import build, factory, matches
 from coordnet.config import Config
 from coordnet.data import Batches
-from coordnet.errors import UserError
-from coordnet.fields import Field, Precision
+from coordnet.errors import UserError, shown
+from coordnet.fields import Field
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.forward_maps.sample import Sample
+from coordnet.radiance import RadianceField
 from coordnet.reconstruction import Reconstruction
 from coordnet.runtime import choose_precision
 from coordnet.signals.base import Signal
@@ -37,14 +41,16 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
         interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
     )
     forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
+    check_kind(forward_map, field)
+    forward_map.own(partial(make_field, config, signal, allow))
     trainer = config["trainer"]
     batches = Batches(signal, trainer["batch_size"], config["seed"])
     check_shares(batches, trainer["devices"])
     check_fit(forward_map, signal)
     check_ntk_fit(config, forward_map, signal)
-    optimizer = factory(config["optimizer"], "optimizer", allow)
+    optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
-    model = Reconstruction(field, forward_map, batches, optimizer, schedule)
+    model = Reconstruction(field, forward_map, batches, optimizer, schedule, encoding_lr)
     if is_trained(config) and config["max_steps"]:
         check_optimizer(model)
     return model
@@ -68,13 +74,35 @@ def is_trained(config: Config) -> bool:
     return not config["baseline"]
 
 
-def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field:
-    trainer = config["trainer"]
+def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field | RadianceField:
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
-    network = build(config["network"], "network", allow, in_dim=encoding.out_dim, out_dim=signal.channels)
-    chosen = choose_precision(trainer["precision"], network.bfloat16_safe, trainer["accelerator"])
-    first: Precision = "float32" if chosen == "float32" else "bfloat16"
-    return Field(encoding, network, signal.value_range, first)
+    network = partial(build, config["network"], "network", allow)
+    field: Field | RadianceField
+    if config.get("radiance"):
+        given = {"domain": signal.domain, "channels": signal.channels, "value_range": signal.value_range}
+        radiance: RadianceField = build(
+            config["radiance"], "radiance", allow, **given, encoding=encoding, network=network
+        )
+        field, safe = radiance, radiance.bfloat16_safe
+    else:
+        made = network(in_dim=encoding.out_dim, out_dim=signal.channels)
+        field = Field(encoding, made, signal.value_range)
+        safe = made.bfloat16_safe
+    trainer = config["trainer"]
+    chosen = choose_precision(trainer["precision"], safe, trainer["accelerator"])
+    field.precision = "float32" if chosen == "float32" else "bfloat16"
+    return field
+
+
+def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optimizer], float | None]:
+    """The factory of the optimiser, and the learning rate of encodings."""
+    if not isinstance(node, Mapping) or "encoding_lr" not in node:
+        return factory(node, "optimizer", allow), None
+    rate = node["encoding_lr"]
+    if rate is not None and not (matches(rate, float) and rate >= 0):
+        raise UserError(f"optimizer.encoding_lr={shown(rate)} must be a number of at least 0, or null for lr")
+    rest = {name: value for name, value in node.items() if name != "encoding_lr"}
+    return factory(rest, "optimizer", allow), rate
 
 
 def interpolation(mode: Any, signal: Signal) -> Any:
@@ -87,6 +115,19 @@ def check_shares(batches: Batches, devices: int) -> None:
     size = batches.signal.num_observations if batches.size is None else batches.size
     if size % devices:
         raise UserError(f"trainer.devices={devices} must divide the {size} observations of a batch")
+
+
+def check_kind(forward_map: ForwardMap, field: nn.Module) -> None:
+    """Refuse to see a field of values along rays, or a radiance field without them."""
+    if forward_map.radiance and not isinstance(field, RadianceField):
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} needs a radiance field; choose one with radiance="
+        )
+    if isinstance(field, RadianceField) and not forward_map.radiance:
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} does not see a radiance field; use radiance=null, or "
+            "forward_map=render or march"
+        )
 
 
 def check_fit(forward_map: ForwardMap, signal: Signal) -> None:

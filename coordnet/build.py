@@ -87,9 +87,11 @@ def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) 
         return make(**given)
     except UserError as error:
         # A constructor names its option as encoding.scale, wherever the node stands.
-        group = key.rpartition(".")[2] + "."
-        inside = str(error).startswith(group) and not str(error).startswith(key + ".")
-        raise UserError(f"{key}.{str(error).removeprefix(group)}" if inside else str(error)) from None
+        group, _, rest = str(error).partition(".")
+        outer, _, own = key.rpartition(".")
+        inside = group == own or (outer and group in ("encoding", "network"))
+        inside = inside and not str(error).startswith(key + ".")
+        raise UserError(f"{key}.{rest}" if inside else str(error)) from None
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
 

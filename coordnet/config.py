@@ -19,6 +19,8 @@ KEYS = (
     "trainer",
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
 )
+# A run of before there were radiance fields has none.
+OPTIONAL = ("radiance",)
 NTK_KEYS = ("points", "steps")
 # Of the run's own keys; those of the groups are in ranges.py.
 OWN_RANGES = {
@@ -123,13 +125,15 @@ def check_config(config: Config) -> None:
     missing += [f"trainer.{key}" for key in TRAINER_KEYS if key not in trainer]
     if missing:
         raise UserError(f"the config lacks {', '.join(missing)}")
-    known = (*KEYS, *(f"trainer.{key}" for key in TRAINER_KEYS))
+    known = (*KEYS, *OPTIONAL, *(f"trainer.{key}" for key in TRAINER_KEYS))
     for key in (*config, *(f"trainer.{key}" for key in trainer)):
         if key not in known:
             raise UserError(f"{key} is no key of this config{did_you_mean(key, known)}")
     for key in GROUPS:
         if not isinstance(config[key], Mapping) and not (key == "schedule" and config[key] is None):
             raise UserError(f"{key}={shown(config[key])} must be a node with a _target_")
+    if not isinstance(config.get("radiance"), Mapping | None):
+        raise UserError(f"radiance={shown(config['radiance'])} must be null or a node with a _target_")
     ntk = config["ntk"]
     if not isinstance(ntk, Mapping) or set(ntk) != set(NTK_KEYS):
         raise UserError(f"ntk={shown(ntk)} must have the keys {' and '.join(NTK_KEYS)}, and no others")

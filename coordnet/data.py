@@ -1,17 +1,11 @@
 """Batches as a pure function of (seed, step): no worker, no loader state, and an exact resume."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from coordnet.draws import generator
 from coordnet.errors import UserError
 from coordnet.signals.base import Signal
-
-
-def generator(seed: int, step: int) -> torch.Generator:
-    """A generator of its own for each (seed, step)."""
-    state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
 
 
 class Batches:

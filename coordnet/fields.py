@@ -1,3 +1,4 @@
+from abc import ABC
 from typing import Literal
 
 import torch
@@ -15,44 +16,32 @@ Precision = Literal["float32", "bfloat16"]
 CACHED = 2**19
 
 
-class Field(nn.Module):
-    """coords (*, d) -> encoding -> network -> value (*, C).
+class Encoded(nn.Module, ABC):
+    """What networks behind encodings share: phases in float32, hidden layers in a precision that is remembered.
 
     Args:
-        encoding: From coordinates to features; always in float32.
-        network: From features to raw outputs; `in_dim` must equal `encoding.out_dim`.
-        value_range: (low, high) that the signal lives in, to which the network's output is brought;
-            None leaves the output as it is.
         precision: Of the hidden layers. Coordinates, phases, weights and the value stay in float32.
     """
 
-    def __init__(
-        self,
-        encoding: Encoding,
-        network: Network,
-        value_range: tuple[float, float] | None = None,
-        precision: Precision = "float32",
-    ) -> None:
+    def __init__(self, precision: Precision) -> None:
         super().__init__()
-        self.encoding = encoding
-        self.network = network
-        self.value_range = value_range
         self.precision = precision
 
-    def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
-        """Values at coords (*, d), or averages over footprints of that covariance (*, d, d) if the encoding can."""
-        where = (coords,) if covariance is None or not self.encoding.integrates else (coords, covariance)
-        half = self.precision == "bfloat16"
+    @property
+    def halved(self) -> bool:
+        return self.precision == "bfloat16"
+
+    def features(self, encoding: Encoding, *where: Tensor) -> Tensor:
+        """In bfloat16 where the hidden layers are and the features are not raw, else in float32."""
         # Phases need float32, whatever autocast the caller runs under.
-        with torch.autocast(coords.device.type, enabled=False):
-            features = self.rounded(*where) if half and not self.encoding.raw else self.encoding(*where)
-        with torch.autocast(coords.device.type, torch.bfloat16, enabled=half):
-            raw = self.network(features)
-        raw = raw.float()
-        if self.value_range is None:
-            return raw
-        low, high = self.value_range
-        return low + (high - low) * self.network.to_unit(raw)
+        with torch.autocast(where[0].device.type, enabled=False):
+            return rounded(encoding, *where) if self.halved and not encoding.raw else encoding(*where)
+
+    def raw(self, network: Network, features: Tensor) -> Tensor:
+        """What a network makes of features, in float32."""
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.halved):
+            raw: Tensor = network(features)
+        return raw.float()
 
     def get_extra_state(self) -> Tensor:
         """Whether it computes in float32: it may have gone over while it was trained."""
@@ -62,17 +51,51 @@ class Field(nn.Module):
         if state:
             self.precision = "float32"
 
-    def rounded(self, coords: Tensor, *covariance: Tensor) -> Tensor:
-        """The features in bfloat16, (*, F); where they have no gradients, by parts that stay in a cache until then."""
-        shape, count = coords.shape[:-1], self.encoding.out_dim
-        trained = any(tensor.requires_grad for tensor in (coords, *covariance, *self.encoding.parameters()))
-        if trained or coords.device.type != "cpu" or shape.numel() * count <= CACHED:
-            return self.encoding(coords, *covariance).bfloat16()
-        flat = [coords.flatten(0, -2), *(c.expand(*shape, *c.shape[-2:]).flatten(0, -3) for c in covariance)]
-        features = torch.empty(shape.numel(), count, dtype=torch.bfloat16)
-        for part in chunks(len(features), max(1, CACHED // count)):
-            features[part] = self.encoding(*(tensor[part] for tensor in flat))
-        return features.reshape(*shape, count)
+
+class Field(Encoded):
+    """coords (*, d) -> encoding -> network -> value (*, C).
+
+    Args:
+        encoding: From coordinates to features; always in float32.
+        network: From features to raw outputs; `in_dim` must equal `encoding.out_dim`.
+        value_range: (low, high) that the signal lives in, to which the network's output is brought;
+            None leaves the output as it is.
+        precision: Of the hidden layers.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        network: Network,
+        value_range: tuple[float, float] | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(precision)
+        self.encoding = encoding
+        self.network = network
+        self.value_range = value_range
+
+    def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
+        """Values at coords (*, d), or averages over footprints of that covariance (*, d, d) if the encoding can."""
+        where = (coords,) if covariance is None or not self.encoding.integrates else (coords, covariance)
+        raw = self.raw(self.network, self.features(self.encoding, *where))
+        if self.value_range is None:
+            return raw
+        low, high = self.value_range
+        return low + (high - low) * self.network.to_unit(raw)
+
+
+def rounded(encoding: Encoding, coords: Tensor, *covariance: Tensor) -> Tensor:
+    """The features in bfloat16, (*, F); where they have no gradients, by parts that stay in a cache until then."""
+    shape, count = coords.shape[:-1], encoding.out_dim
+    trained = any(tensor.requires_grad for tensor in (coords, *covariance, *encoding.parameters()))
+    if trained or coords.device.type != "cpu" or shape.numel() * count <= CACHED:
+        return encoding(coords, *covariance).bfloat16()
+    flat = [coords.flatten(0, -2), *(c.expand(*shape, *c.shape[-2:]).flatten(0, -3) for c in covariance)]
+    features = torch.empty(shape.numel(), count, dtype=torch.bfloat16)
+    for part in chunks(len(features), max(1, CACHED // count)):
+        features[part] = encoding(*(tensor[part] for tensor in flat))
+    return features.reshape(*shape, count)
 
 
 class Interpolation(nn.Module):

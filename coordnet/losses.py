@@ -8,6 +8,6 @@ from torch.nn import functional as F
 Loss = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
 
 
-def mse(prediction: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean squared error of the observed value."""
-    return F.mse_loss(prediction["value"], batch["value"])
+def mse(prediction: Mapping[str, Tensor], batch: Mapping[str, Tensor], name: str = "value") -> Tensor:
+    """Mean squared error of what is predicted under a name, against the observed value."""
+    return F.mse_loss(prediction[name], batch["value"])

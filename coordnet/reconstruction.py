@@ -8,8 +8,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from coordnet.data import Batches
+from coordnet.encodings.base import Encoding
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.losses import Loss, mse
+from coordnet.losses import Loss
 from coordnet.signals.base import Evaluation
 
 
@@ -24,8 +25,10 @@ class Reconstruction(L.LightningModule):
         forward_map: Maps the field and a batch to named predictions.
         batches: Observations by step.
         optimizer: From parameters to an optimiser, such as `partial(torch.optim.Adam, lr=1e-3)`.
+        encoding_lr: Learning rate of what encodings train; None takes the optimiser's. Grids learn about 20 times
+            faster than networks.
+        losses: Terms by name with their weights, in place of those of the forward map; the loss is the weighted sum.
         schedule: From the optimiser to a learning-rate schedule that is advanced every step; None keeps it constant.
-        losses: Terms by name with their weights; the loss is the weighted sum.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Reconstruction(L.LightningModule):
         batches: Batches,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler] | None = None,
+        encoding_lr: float | None = None,
         losses: Mapping[str, tuple[float, Loss]] | None = None,
     ) -> None:
         super().__init__()
@@ -43,7 +47,8 @@ class Reconstruction(L.LightningModule):
         self.batches = batches
         self.optimizer = optimizer
         self.schedule = schedule
-        self.losses = losses or {"mse": (1.0, mse)}
+        self.encoding_lr = encoding_lr
+        self.losses = losses or forward_map.losses
         self.timed: list[Any] = [
             module for module in (*field.modules(), *forward_map.modules()) if hasattr(module, "on_step")
         ]
@@ -67,16 +72,44 @@ class Reconstruction(L.LightningModule):
         terms = [weight * loss(prediction, batch) for weight, loss in self.losses.values()]
         return sum(terms[1:], start=terms[0])
 
+    def predict(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the forward map makes of the field for observations, by its rules for evaluation."""
+        training = self.training
+        self.eval()
+        try:
+            placed = {name: tensor.to(self.device) for name, tensor in batch.items()}
+            prediction = self.forward_map(self.field, placed)
+        finally:
+            self.train(training)
+        return {name: tensor.cpu() for name, tensor in prediction.items()}
+
     def evaluate(self) -> Evaluation:
         """Score the field on the signal."""
 
         def field(*where: Tensor) -> Tensor:
             return self.field(*(tensor.to(self.device) for tensor in where)).cpu()
 
-        return self.batches.signal.evaluate(field, lambda batch: self.forward_map(field, batch))
+        return self.batches.signal.evaluate(field, self.predict)
+
+    def parameter_groups(self) -> Any:
+        """All parameters, those of encodings with their own learning rate if they have one."""
+        if self.encoding_lr is None:
+            return self.parameters()
+        encodings = {
+            parameter: None
+            for module in self.modules()
+            if isinstance(module, Encoding)
+            for parameter in module.parameters()
+        }
+        others = [parameter for parameter in self.parameters() if parameter not in encodings]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": list(encodings), "lr": self.encoding_lr},
+        ]
+        return [group for group in groups if group["params"]]
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self.optimizer(self.parameter_groups())
         if self.schedule is None:
             return optimizer
         schedule = {"scheduler": self.schedule(optimizer), "interval": "step"}

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from coordnet.coords import Domain, FieldFunction
-from coordnet.data import Batches, generator
+from coordnet.data import Batches
+from coordnet.draws import generator
 from coordnet.errors import UserError
 from coordnet.signals.base import Evaluation, Predict, Signal
 

@@ -1,9 +1,8 @@
 import math
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from support import make_config
 from torch import Tensor, nn
 
 from coordnet import shipped
@@ -24,9 +23,9 @@ def lengths(segments: Tensor) -> Tensor:
     return (segments[:, 1] - segments[:, 0]).norm(dim=-1, keepdim=True)
 
 
-@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_every_shipped_forward_map_builds_and_names_what_it_needs(file: Path) -> None:
-    forward_map = build(yaml.safe_load(file.read_text()), "forward_map")
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_every_shipped_forward_map_builds_and_names_what_it_needs(name: str) -> None:
+    forward_map = build(make_config(f"forward_map={name}")["forward_map"], "forward_map")
     assert isinstance(forward_map, ForwardMap)
     assert forward_map.needs
 

@@ -14,9 +14,10 @@ PACKAGE = Path(coordnet.__file__).parent
 # Lowest first. A module or folder may import from its own level and from those below.
 LEVELS = (
     ("console", "errors", "shipped"),
-    ("build", "coords", "losses", "metrics", "ranges", "viz"),
+    ("build", "cameras", "coords", "draws", "losses", "metrics", "ranges", "viz"),
     ("config", "diagnostics", "encodings", "forward_maps", "networks"),
     ("fields", "runtime", "signals"),
+    ("radiance",),
     ("data",),
     ("reconstruction",),
     ("assemble",),

@@ -1,9 +1,10 @@
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
-from coordnet.coords import FieldFunction
+from coordnet.losses import Loss, mse
 
 Batch = Mapping[str, Tensor]
 
@@ -13,9 +14,19 @@ class ForwardMap(nn.Module, ABC):
 
     Attributes:
         needs: Names that a batch must hold.
+        radiance: Whether it needs a field of densities and colours rather than of values.
+        losses: Terms by name with their weights; the loss is the weighted sum.
     """
 
     needs: tuple[str, ...]
+    radiance: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: dict[str, tuple[float, Loss]] = {"mse": (1.0, mse)}
 
     @abstractmethod
-    def forward(self, field: FieldFunction, batch: Batch) -> dict[str, Tensor]: ...
+    def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]: ...
+
+    def own(self, make_field: Callable[[], nn.Module]) -> None:
+        """Called once with what makes fields like the one that is given: for a map that needs another one."""

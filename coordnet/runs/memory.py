@@ -13,8 +13,8 @@ from coordnet.errors import UserError
 from coordnet.reconstruction import Reconstruction
 
 GIB = 2**30
-# A prime: what has not a multiple of so many values does not grow with the batch.
-PROBED = 61
+# What is kept for twice as many observations tells what grows with the batch from what does not.
+PROBED = 64
 # Weights, gradients and Adam's two averages, in float32.
 PER_PARAMETER = 4 * 4
 # Gradients of activations and what the encoding computes on the way live beside them for a while (measured: 2 to 3).
@@ -34,21 +34,25 @@ def estimate(model: Reconstruction) -> float:
     total = batches.signal.num_observations
     size = total if batches.size is None else batches.size
     probed = min(PROBED, size, total)
-    # By address: what one layer puts out is what the next takes in.
-    kept: dict[int, Tensor] = {}
-
-    def count(tensor: Tensor) -> Tensor:
-        if tensor.numel() % probed == 0:
-            kept[tensor.data_ptr()] = tensor
-        return tensor
-
-    batch = batches.signal.observe(torch.arange(probed))
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        model.forward_map(model.field, batch)
-    saved = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+    saved = kept(model, 2 * probed) - kept(model, probed)
     step = OVER_SAVED * saved / probed * size
     score = PER_SCORED * min(batches.signal.domain.num_samples, SCORED) * batches.signal.channels
     return resident() + PER_PARAMETER * parameters + max(step, score)
+
+
+def kept(model: Reconstruction, count: int) -> int:
+    """Bytes that autograd keeps for a step on some observations."""
+    # By address: what one layer puts out is what the next takes in.
+    found: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[tensor.data_ptr()] = tensor
+        return tensor
+
+    batch = model.batches.signal.observe(torch.arange(count) % model.batches.signal.num_observations)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.forward_map(model.field, batch)
+    return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
 
 def resident() -> int:

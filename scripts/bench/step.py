@@ -16,7 +16,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
-from coordnet.fields import Field, Precision
+from coordnet.fields import Field, Precision, rounded
 from coordnet.losses import mse
 from coordnet.networks.mlp import Mlp
 from coordnet.runtime import choose_precision, keep_memory
@@ -144,7 +144,7 @@ def shares(rounds: int) -> Times:
     state: dict[str, Tensor] = {}
 
     def encode() -> None:
-        features = model.encoding(coords) if auto() == "float32" else model.rounded(coords)
+        features = model.encoding(coords) if auto() == "float32" else rounded(model.encoding, coords)
         state["features"] = features
 
     def forward() -> None:

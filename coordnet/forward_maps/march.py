@@ -1,0 +1,143 @@
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coordnet.coords import chunks
+from coordnet.draws import generator
+from coordnet.errors import UserError
+from coordnet.forward_maps import volume
+from coordnet.forward_maps.base import Batch
+from coordnet.forward_maps.occupancy import Occupancy
+from coordnet.forward_maps.render import Rays, check_samples
+
+# What the draws of a step are for, besides its batch and its distances.
+CELLS = 2
+# Samples of a ray, at the least.
+FEWEST = 32
+# In evaluation, so many samples of each ray are taken at a time, and rays that let less through than this stop.
+SEGMENT = 32
+STOP = 1e-3
+
+
+class March(Rays):
+    """Volume rendering with samples only in cells that an occupancy grid has not found empty.
+
+    Rays have equal parts with a sample in each; how many, is as `budget` allows and at most `num_samples`: few while
+    nothing is known to be empty, and more as more is. Samples with a weight of at most `min_weight` are left out; in
+    training those are found, after the warm-up, by a first pass without gradients.
+
+    Args:
+        num_samples: Parts of each ray at the most, in [32, 4096].
+        budget: Samples of a training batch in occupied cells, roughly, in [1024, 2^24].
+        resolution: Cells of the grid along each axis, in [2, 512].
+        every: Steps between its updates.
+        warmup: Steps before the first.
+        decay: Of the densities it remembers, per look at a cell.
+        threshold: Opacity of the part of a ray, from which on a cell is occupied.
+        min_weight: In [0, 0.1].
+        seed: Of the draws.
+    """
+
+    samples: Tensor
+
+    def __init__(
+        self,
+        num_samples: int = 192,
+        budget: int = 65536,
+        resolution: int = 64,
+        every: int = 16,
+        warmup: int = 64,
+        decay: float = 0.9,
+        threshold: float = 0.01,
+        min_weight: float = 1e-4,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        check_samples("num_samples", num_samples, FEWEST)
+        for name, value, low, high in (
+            ("budget", budget, 2**10, 2**24),
+            ("every", every, 1, 10**6),
+            ("warmup", warmup, 0, 10**6),
+            ("min_weight", min_weight, 0, 0.1),
+        ):
+            if not low <= value <= high:
+                raise UserError(f"forward_map.{name}={value} must lie between {low} and {high}")
+        self.num_samples = num_samples
+        self.budget = budget
+        self.every = every
+        self.warmup = warmup
+        self.min_weight = min_weight
+        self.occupancy = Occupancy(resolution, 2 * math.sqrt(3) / num_samples, decay, threshold)
+        self.register_buffer("samples", torch.tensor(FEWEST))
+
+    def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
+        step = self.step
+        if self.training and step is not None and step % self.every == 0:
+            if step >= self.warmup:
+                first = step - self.warmup < self.every
+                self.occupancy.update(field, generator(self.seed, step, CELLS), everywhere=first)
+            self.adapt(batch["origins"], batch["directions"])
+        return super().forward(field, batch)
+
+    def adapt(self, origins: Tensor, directions: Tensor) -> None:
+        """Take as many samples of each ray as the budget allows for these rays."""
+        near, far = volume.box(origins, directions)
+        distance = volume.stratified(near, far, FEWEST)
+        count = int(self.places(origins, directions, near, far, distance).sum())
+        allowed = FEWEST * self.budget // max(1, count)
+        self.samples.fill_(min(max(allowed, FEWEST), self.num_samples))
+
+    def places(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, at: Tensor) -> Tensor:
+        return self.occupancy.along(origins, directions, at) & (far > near)
+
+    def see(
+        self,
+        field: Any,
+        origins: Tensor,
+        directions: Tensor,
+        behind: Tensor,
+        draws: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        near, far = volume.box(origins, directions)
+        count, rays = int(self.samples), len(origins)
+        distance = volume.stratified(near, far, count, draws)
+        worth = self.places(origins, directions, near, far, distance)
+        length = (far - near)[:, 0] / count
+
+        def densities(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            """Weights (n,) of samples on rays with nothing before them, and features (n, f)."""
+            start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
+            density, features = field.density(torch.addcmul(start, at[:, None], slope))
+            return volume.packed_weights(density[:, 0], length.index_select(0, ray), ray, rays), features
+
+        def bright(weight: Tensor) -> Tensor:
+            return (weight > self.min_weight).nonzero()[:, 0]
+
+        if self.training:
+            ray, at = picked(worth, distance)
+            if self.step is not None and self.step >= self.warmup:
+                with torch.no_grad():
+                    kept = bright(densities(ray, at)[0])
+                ray, at = ray.index_select(0, kept), at.index_select(0, kept)
+            weight, features = densities(ray, at)
+            total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, rays)
+        else:
+            total = origins.new_zeros(rays, behind.shape[-1] + 2)
+            for part in chunks(count, SEGMENT):
+                through = 1 - total[:, -1]
+                ray, at = picked(worth[:, part] & (through > STOP)[:, None], distance[:, part])
+                weight, features = densities(ray, at)
+                weight = weight * through.index_select(0, ray)
+                kept = bright(weight)
+                ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))
+                colour = field.colour(features.index_select(0, kept), directions, ray)
+                total = total + volume.packed_sums(weight, colour, at, ray, rays)
+        return volume.over(total[:, :-2], total[:, -2:-1], total[:, -1:], behind)._asdict()
+
+
+def picked(mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """The ray and the distance of each sample in a mask (r, s), (n,)."""
+    flat = mask.flatten().nonzero()[:, 0]
+    return flat // mask.shape[1], distance.flatten().index_select(0, flat)

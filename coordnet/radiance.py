@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coordnet.coords import Domain
+from coordnet.encodings.base import Encoding
+from coordnet.errors import UserError
+from coordnet.fields import Encoded, Precision
+from coordnet.networks.base import MAX_WEIGHTS, Network
+
+# Where directions live; a default count of frequencies is read off it.
+SPHERE = Domain((16, 16, 16))
+# exp(15) is opaque on the shortest of intervals.
+MOST_LOG_DENSITY = 15.0
+
+
+class RadianceField(Encoded):
+    """A density at each place and a colour at each place and direction (Mildenhall et al. 2020, sec. 3).
+
+        (s, f) = network(encoding(x))
+        sigma = scale * activation(s + shift)
+        c = colour(f, appearance(x), direction(d))
+
+    Densities are per unit of the coordinates, of which the box has 2 along each axis.
+
+    Args:
+        domain: Of 3 dimensions.
+        channels: Of the colour.
+        value_range: (low, high) that colours lie in; None leaves them as they come.
+        encoding: Of the place.
+        network: From `in_dim` and `out_dim` to the network that reads it.
+        direction: From a domain to the encoding of viewing directions, which are unit vectors.
+        appearance: From a domain to an encoding of the place that only the colour sees, where it matters.
+        colour: From `in_dim` and `out_dim` to the network of the colour. None: the features f are the colour.
+        num_features: Width of f, in [0, 2^16]; without a colour network it is that of the colour.
+        activation: "softplus", "exp" (held below e^15) or "relu".
+        shift: Added before the activation: what is faint at the start is learnt from the front to the back.
+        scale: Of the density, above 0.
+        precision: Of the hidden layers.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        channels: int,
+        value_range: tuple[float, float] | None,
+        encoding: Encoding,
+        network: Callable[..., Network],
+        direction: Callable[..., Encoding],
+        appearance: Callable[..., Encoding],
+        colour: Callable[..., Network] | None,
+        num_features: int = 15,
+        activation: Literal["softplus", "exp", "relu"] = "softplus",
+        shift: float = 0.0,
+        scale: float = 1.0,
+        precision: Precision = "float32",
+    ) -> None:
+        super().__init__(precision)
+        if domain.dim != 3:
+            raise UserError(
+                f"radiance: a radiance field has 3 dimensions, but the signal has {domain.dim}; use radiance=null"
+            )
+        if not 0 <= num_features <= 2**16:
+            raise UserError(f"radiance.num_features={num_features} must lie between 0 and 2^16")
+        if not 0 < scale <= MAX_WEIGHTS:
+            raise UserError(f"radiance.scale={scale} must be above 0 and at most 2^28")
+        self.encoding = encoding
+        self.appearance = appearance(domain=domain)
+        self.direction = direction(domain=SPHERE)
+        seen = self.appearance.out_dim + self.direction.out_dim
+        if colour is None:
+            if seen:
+                raise UserError(
+                    "radiance.colour=null needs radiance/direction=none and radiance/appearance=none"
+                )
+            num_features = channels
+        elif num_features + seen == 0:
+            raise UserError("radiance.num_features=0 leaves the colour nothing to read")
+        self.network = network(in_dim=encoding.out_dim, out_dim=1 + num_features)
+        self.colours = None if colour is None else colour(in_dim=num_features + seen, out_dim=channels)
+        self.value_range = value_range
+        self.activation = activation
+        self.shift = shift
+        self.scale = scale
+
+    @property
+    def bfloat16_safe(self) -> bool:
+        return self.network.bfloat16_safe and (self.colours is None or self.colours.bfloat16_safe)
+
+    def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+        """Densities (n, 1) of at least 0 at coords (n, 3), and all that `colour` needs of these places."""
+        raw = self.raw(self.network, self.features(self.encoding, coords))
+        s = raw[..., :1] + self.shift
+        if self.activation == "exp":
+            sigma = s.clamp(max=MOST_LOG_DENSITY).exp()
+        else:
+            sigma = F.softplus(s) if self.activation == "softplus" else s.relu()
+        return self.scale * sigma, torch.cat([raw[..., 1:], coords], dim=-1)
+
+    def colour(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+        """Colours (n, c), towards viewers who look along directions.
+
+        Args:
+            features: (n, f), rows of what `density` returned.
+            directions: (n, 3) of length 1, or (r, 3) if `ray` (n,) says which belongs to each row.
+        """
+        inner, coords = features[..., :-3], features[..., -3:]
+        raw = inner
+        if self.colours is not None:
+            told = self.features(self.direction, directions)
+            told = told if ray is None else told.index_select(0, ray)
+            parts = [inner, self.features(self.appearance, coords), told]
+            # Rounded, a direction is off by a fraction of a degree.
+            dtype = torch.bfloat16 if self.halved else torch.float32
+            read = torch.cat([part.to(dtype) for part in parts if part.shape[-1]], dim=-1)
+            raw = self.raw(self.colours, read)
+        if self.value_range is None:
+            return raw
+        low, high = self.value_range
+        return low + (high - low) * (self.colours or self.network).to_unit(raw)
+
+    def forward(self, coords: Tensor) -> Tensor:
+        """Densities (*, 1) at coords (*, 3)."""
+        return self.density(coords)[0]

@@ -1,0 +1,75 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from coordnet.errors import UserError
+from coordnet.signals.frames import Frame, read_document
+from coordnet.signals.posed_images import Background, PosedImages, Views
+from coordnet.signals.view_files import evenly, read_views
+
+# Of the cube that holds each of the scenes of NeRF's synthetic data.
+HALF_SIZE = 1.5
+
+
+def blender(
+    path: str,
+    downscale: int = 1,
+    resize: Sequence[int] | None = None,
+    background: Background = "white",
+    centre: Sequence[float] = (0.0, 0.0, 0.0),
+    half_size: float = HALF_SIZE,
+    train_views: int | None = None,
+    scored_views: int | None = None,
+    resolution: int | None = None,
+) -> PosedImages:
+    """A folder with transforms_train.json, and transforms_val.json or transforms_test.json, as NeRF's synthetic data.
+
+    Each holds camera_angle_x, the horizontal angle of view in radians, and frames: a camera-to-world matrix with
+    OpenGL's axes, and the name of a picture with or without its extension.
+
+    Args:
+        path: The folder.
+        downscale: Pictures are averaged over blocks of this many pixels on a side.
+        resize: Or over areas, to (width, height).
+        background: As of `PosedImages`.
+        centre: Of the cube that holds the scene, in the files' units.
+        half_size: Half its side, in the files' units, in (1e-30, 1e30).
+        train_views: To train on, evenly spaced; None takes all.
+        scored_views: Of the val and of the test files, likewise.
+        resolution: As of `PosedImages`.
+
+    Raises:
+        UserError: Something cannot be read by these rules; the message names the file and the frame.
+    """
+    check_box(centre, half_size)
+
+    def views(split: str, key: str, count: int | None) -> Views | None:
+        file = Path(path, f"transforms_{split}.json")
+        if not file.is_file():
+            return None
+        document = read_document(file)
+        frames = [Frame(file, i, document) for i in range(len(document["frames"]))]
+        found = read_views(evenly(frames, count, key), resize, downscale)
+        return found.boxed(torch.tensor(centre), half_size)
+
+    try:
+        train = views("train", "train_views", train_views)
+        val, test = (views(split, "scored_views", scored_views) for split in ("val", "test"))
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"signal.path={path!r} cannot be looked up: {error}") from None
+    if train is None:
+        raise UserError(
+            f"signal.path={path!r} has no transforms_train.json; give the folder of a scene in Blender format "
+            "(see docs/scenes.md), or set COORDNET_DATA to the directory that holds nerf_synthetic"
+        )
+    return PosedImages(train, val, test, background, resolution)
+
+
+def check_box(centre: Sequence[float], half_size: float) -> None:
+    if len(centre) != 3 or not max(map(abs, centre)) < 1e30:
+        raise UserError(f"signal.centre={list(centre)} must be three numbers below 1e30")
+    if not 1e-30 < half_size < 1e30:
+        raise UserError(f"signal.half_size={half_size} must lie between 1e-30 and 1e30")

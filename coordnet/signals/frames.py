@@ -1,0 +1,120 @@
+"""Reading the frames of a scene: a JSON file with poses that names pictures. What is wrong names file and frame."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coordnet.errors import UserError, shown
+from coordnet.signals.image_file import read_image
+
+EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
+LENS = ("k1", "k2", "p1", "p2", "k3")
+# Files hold few digits: how far a rotation may be from one.
+ROUNDING = 1e-3
+MOST_BYTES = 2**28
+
+
+def read_document(file: Path) -> dict[str, Any]:
+    """A JSON file that holds an object with a list of frames."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise UserError(f"{file} has more than {MOST_BYTES} bytes; poses take far less")
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{file} is no JSON file: {error}") from None
+    frames = document.get("frames") if isinstance(document, dict) else None
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+        raise UserError(f"{file} must hold an object with a list of objects, frames")
+    if not frames:
+        raise UserError(f"{file} has no frames; at least one is needed")
+    return document
+
+
+class Frame:
+    """One entry of "frames", numbered as in the file; what it lacks is looked up in the file's own entries.
+
+    Args:
+        file: The JSON file.
+        number: In its list, from 0.
+        document: What the file holds.
+    """
+
+    def __init__(self, file: Path, number: int, document: Mapping[str, Any]) -> None:
+        self.file = file
+        self.entries = {**document, **document["frames"][number]}
+        self.name = f"{file} frame {number}"
+
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self.entries.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
+            raise UserError(f"{self.name}: {key}={shown(value)} must be a finite number")
+        return float(value)
+
+    def pose(self) -> Tensor:
+        """(3, 4) in float64. A scale that multiplies the rotation is taken out: it moves no pixel."""
+        try:
+            matrix = torch.tensor(self.entries.get("transform_matrix"), dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            matrix = torch.empty(0)
+        if matrix.shape not in ((4, 4), (3, 4)):
+            raise UserError(f"{self.name}: transform_matrix must be 4 rows of 4 numbers")
+        if not matrix.isfinite().all():
+            raise UserError(f"{self.name}: transform_matrix holds NaN or infinite numbers")
+        rotation, position = matrix[:3].split([3, 1], dim=-1)
+        volume = float(torch.linalg.det(rotation))
+        if abs(volume) < 1e-12:
+            raise UserError(f"{self.name}: transform_matrix is singular")
+        rotation = rotation / abs(volume) ** (1 / 3)
+        if volume < 0 or (rotation @ rotation.T - torch.eye(3)).abs().max() > ROUNDING:
+            raise UserError(
+                f"{self.name}: transform_matrix must hold a rotation, "
+                "which may be scaled but neither sheared nor mirrored"
+            )
+        return torch.cat([rotation, position], dim=-1)
+
+    @property
+    def path(self) -> Path:
+        name = self.entries.get("file_path")
+        if not isinstance(name, str) or "\0" in name:
+            raise UserError(f"{self.name}: file_path={shown(name)} must be the name of a picture")
+        bare = self.file.parent / name
+        for extension in EXTENSIONS:
+            try:
+                if (found := bare.with_name(bare.name + extension)).is_file():
+                    return found
+            except (OSError, ValueError):
+                break
+        raise UserError(f"{self.name}: there is no picture {shown(str(bare))}, nor with .png or .jpg")
+
+    def image(self) -> Tensor:
+        """(height, width, 3 or 4) uint8."""
+        path = self.path
+        try:
+            pixels = read_image(path, background=None)
+        except UserError as error:
+            raise UserError(f"{self.name}: {str(error).removeprefix('signal.path=')}") from None
+        return pixels.expand(-1, -1, 3) if pixels.shape[2] == 1 else pixels
+
+    def intrinsics(self, size: tuple[int, int]) -> tuple[list[float], list[float], list[float]]:
+        """Focal lengths, centre and distortion in a picture of (width, height), all in its pixels."""
+        if "fl_x" in self.entries:
+            fx = self.number("fl_x")
+        else:
+            angle = self.number("camera_angle_x")
+            if not 0 < angle < math.pi:
+                raise UserError(f"{self.name}: camera_angle_x={angle} must lie between 0 and pi radians")
+            fx = size[0] / 2 / math.tan(angle / 2)
+        focal = [fx, self.number("fl_y", fx)]
+        if min(focal) <= 0:
+            raise UserError(f"{self.name}: fl_x and fl_y must be above 0")
+        centre = [self.number("cx", size[0] / 2), self.number("cy", size[1] / 2)]
+        return focal, centre, [self.number(key, 0.0) for key in LENS]

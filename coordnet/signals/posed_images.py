@@ -1,0 +1,185 @@
+import hashlib
+from collections.abc import Mapping, Sequence
+from statistics import fmean as mean
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from coordnet import viz
+from coordnet.cameras import Cameras
+from coordnet.coords import Domain, FieldFunction, chunks
+from coordnet.errors import UserError
+from coordnet.metrics import psnr, ssim
+from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+
+Rendering = Mapping[str, Tensor]
+Background = Literal["white", "black", "random"]
+
+MOST_RESOLUTION = 2**14
+RAYS_PER_CHUNK = 4096
+# In pixels, of the sides of a view in a picture.
+LONGEST = 512
+# Views that are scored of those trained on, drawn as strips, and compared by frequency.
+TRAINED, DRAWN, COMPARED = 2, 3, 10
+# Fractions of multiples of these fill the unit cube evenly (M. Roberts 2018): powers of 1 / g with g^4 = g + 1.
+SPREAD = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
+
+
+class Views(NamedTuple):
+    """Pictures of one scene, and where they were taken from.
+
+    Attributes:
+        images: (n, height, width, 3 or 4) uint8; a fourth channel is opacity, which colours are not multiplied by.
+        cameras: n of them, in coordinates that have the scene in [-1, 1]^3.
+    """
+
+    images: Tensor
+    cameras: Cameras
+
+    def some(self, count: int) -> "Views":
+        """At most `count` of them, evenly spaced and the first among them."""
+        total = len(self.images)
+        index = torch.arange(min(count, total)) * total // min(count, total)
+        return Views(self.images[index], self.cameras.take(index))
+
+    def boxed(self, centre: Tensor, half_size: float) -> "Views":
+        """Cameras in coordinates (x - centre) / half_size of their world."""
+        return Views(self.images, self.cameras.boxed(centre, half_size))
+
+
+class PosedImages(Signal):
+    """A scene known by pictures from known places: use with a forward map that renders rays.
+
+    The scene is the cube [-1, 1]^3: the world's coordinates, moved and divided by one number, half the side of a cube
+    in the world. Rays have unit directions, so distances along them, and densities, are in units of half that side.
+
+    An observation is a pixel of a picture to train on: the ray through its centre, its colour on the background, and
+    that background, which what is rendered is to be laid on.
+
+    Held-out views are scored by the means of their PSNR and SSIM, under "val/" and, where there are some besides,
+    "test/"; two of the views trained on under "train/". The score is taken on "val", else on "train". Errors by
+    frequency are of up to 10 held-out views, in cycles across the longer side of the picture.
+
+    Args:
+        train: Views to train on.
+        val: Held-out views that decide which checkpoint is best.
+        test: Held-out views that decide nothing.
+        background: Behind transparent pixels; "random" gives each pixel its own colour while training, so that only
+            empty space can look like the background, and is white where views are scored.
+        resolution: Cells along each axis of the domain, in [2, 2^14], which encodings take their frequencies from; None
+            takes the longer side of the pictures in pixels, what a scene that fills them has across.
+    """
+
+    channels = 3
+    value_range = (0.0, 1.0)
+
+    def __init__(
+        self,
+        train: Views,
+        val: Views | None = None,
+        test: Views | None = None,
+        background: Background = "white",
+        resolution: int | None = None,
+    ) -> None:
+        if background not in ("white", "black", "random"):
+            raise UserError(f"signal.background={background!r} must be white, black or random")
+        if resolution is not None and not 2 <= resolution <= MOST_RESOLUTION:
+            raise UserError(
+                f"signal.resolution={resolution} must lie between 2 and {MOST_RESOLUTION}, or be null"
+            )
+        self.train = train
+        self.held_out = {name: views for name, views in (("val", val), ("test", test)) if views}
+        self.background = background
+        self.domain = Domain((resolution or max(2, *train.cameras.size),) * 3)
+        self.num_observations = train.images.shape[:3].numel()
+
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        width, height = self.train.cameras.size
+        camera, pixel = index // (width * height), index % (width * height)
+        column, row = pixel % width, pixel // width
+        origins, directions = self.train.cameras.rays(camera, torch.stack([column, row], dim=-1) + 0.5)
+        behind = self.behind(index)
+        value = composite(self.train.images[camera, row, column], behind)
+        return {"origins": origins, "directions": directions, "value": value, "background": behind}
+
+    def behind(self, index: Tensor) -> Tensor:
+        """The background (n, 3) of observations with index (n,)."""
+        if self.background == "random":
+            # Float64: there are more pixels than float32 can count.
+            return (index[:, None] * torch.tensor(SPREAD, dtype=torch.float64)).frac().float()
+        return torch.full((len(index), 3), float(self.background == "white"))
+
+    def fingerprint(self) -> str:
+        found = hashlib.sha256()
+        for views in (self.train, *self.held_out.values()):
+            cameras = views.cameras
+            for tensor in (views.images, cameras.poses, cameras.focal, cameras.centre, cameras.distortion):
+                if tensor is not None:
+                    found.update(tensor.contiguous().numpy().data)
+        return found.hexdigest()
+
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        renderings = {
+            name: [self.render(views, i, predict) for i in range(len(views.images))]
+            for name, views in {"train": self.train.some(TRAINED), **self.held_out}.items()
+        }
+        metrics = {
+            f"{name}/{metric.__name__}": mean(metric(view["value"], view["target"]) for view in rendered)
+            for name, rendered in renderings.items()
+            for metric in (psnr, ssim)
+        }
+        score = metrics.get("val/psnr", metrics["train/psnr"])
+        shown = list(renderings.values())[-1]
+        return Evaluation(metrics, lambda: pictures(shown), score, self.samples(shown))
+
+    def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
+        """A view as it is predicted, and its "target": each (height, width, channels)."""
+        behind = torch.full((3,), float(self.background != "black"))
+        pixels = views.cameras.pixels()
+        parts = []
+        for part in chunks(len(pixels), RAYS_PER_CHUNK):
+            origins, directions = views.cameras.rays(torch.full((len(pixels[part]),), i), pixels[part])
+            rays = {"origins": origins, "directions": directions, "background": behind.expand_as(origins)}
+            parts.append(predict(rays))
+        target = composite(views.images[i], behind)
+        return {"target": target} | {
+            name: torch.cat([part[name] for part in parts]).reshape(*target.shape[:2], -1)
+            for name in ("value", "depth", "opacity")
+            if name in parts[0]
+        }
+
+    def samples(self, renderings: Sequence[Rendering]) -> Samples:
+        """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
+        prediction, target = (
+            torch.cat([rendering[name] for rendering in renderings[:COMPARED]], dim=-1)
+            for name in ("value", "target")
+        )
+        return Samples(prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2)
+
+
+def composite(pixels: Tensor, background: Tensor) -> Tensor:
+    """Pixels (*, 3 or 4) uint8 on a background (*, 3), in [0, 1]."""
+    values = pixels.float() / 255
+    if values.shape[-1] == 3:
+        return values
+    return torch.lerp(background, values[..., :3], values[..., 3:])
+
+
+def pictures(renderings: Sequence[Rendering]) -> dict[str, viz.Picture]:
+    """Of up to 3 views, evenly spaced: strips, and depth (nearest black) and opacity where they are predicted."""
+    drawn = renderings[:: -(-len(renderings) // DRAWN)]
+    strips = [viz.strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
+    found = {"target | prediction | error": viz.stacked(strips)}
+    if "depth" in drawn[0] and "opacity" in drawn[0]:
+        found["depth | opacity"] = viz.stacked([geometry(view["depth"], view["opacity"]) for view in drawn])
+    return found
+
+
+def geometry(depth: Tensor, opacity: Tensor) -> viz.Picture:
+    """Depth from the nearest to the farthest of what is mostly opaque, beside opacity; both (height, width, 1)."""
+    solid = depth[opacity > 0.5]
+    low, high = solid.aminmax() if len(solid) else depth.aminmax()
+    relative = (depth - low).clamp(min=0) * (opacity > 0.5)
+    shown = [viz.shrink(values.numpy(), LONGEST) for values in (relative, opacity)]
+    return viz.side_by_side([viz.heat(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])])

@@ -1,0 +1,105 @@
+"""Pictures of a scene from files: one stack of one size, and their cameras."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coordnet.cameras import Cameras
+from coordnet.errors import UserError
+from coordnet.signals.frames import Frame
+from coordnet.signals.posed_images import Views
+
+
+def evenly(items: Sequence[Frame], count: int | None, key: str) -> Sequence[Frame]:
+    """`count` of them, evenly spaced and the first among them; None takes all."""
+    if count is None:
+        return items
+    if not 1 <= count <= len(items):
+        raise UserError(f"signal.{key}={count} must lie between 1 and {len(items)}, or be null for all")
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def read_views(frames: Sequence[Frame], size: Sequence[int] | None, downscale: int) -> Views:
+    """The pictures of frames, all of one size, averaged over areas to a smaller one; cameras in world units.
+
+    Args:
+        frames: At least one.
+        size: (width, height) to bring pictures to; None keeps it.
+        downscale: Or a whole factor that divides both sides.
+    """
+    images: list[Tensor] = []
+    whole: tuple[int, int] | None = None
+    for frame in frames:
+        image = frame.image()
+        height, width = image.shape[:2]
+        whole = whole or (width, height)
+        if (width, height) != whole:
+            raise UserError(
+                f"{frame.name}: the picture has {width} x {height} pixels, the first has {whole[0]} x {whole[1]}; "
+                "all must have one size"
+            )
+        images.append(averaged(image, target_size(whole, size, downscale)))
+    assert whole is not None
+    focal, centre, lens = zip(*(frame.intrinsics(whole) for frame in frames), strict=True)
+    distortion = torch.tensor(lens)
+    cameras = Cameras(
+        torch.stack([frame.pose() for frame in frames]).float(),
+        torch.tensor(focal),
+        torch.tensor(centre),
+        whole,
+        distortion if distortion.any() else None,
+    )
+    return Views(stack(images), cameras.resized(target_size(whole, size, downscale)))
+
+
+def stack(images: list[Tensor]) -> Tensor:
+    """(n, height, width, channels); those without opacity are opaque where others have it."""
+    channels = max(image.shape[2] for image in images)
+    stacked = images[0].new_full((len(images), *images[0].shape[:2], channels), 255)
+    for place, image in zip(stacked, images, strict=True):
+        place[..., : image.shape[2]] = image
+    return stacked
+
+
+def target_size(whole: tuple[int, int], size: Sequence[int] | None, downscale: int) -> tuple[int, int]:
+    width, height = whole
+    if size is not None:
+        if downscale != 1:
+            raise UserError(f"signal.downscale={downscale} must be 1 where signal.resize is given")
+        if len(size) != 2 or not (1 <= size[0] <= width and 1 <= size[1] <= height):
+            raise UserError(f"signal.resize={list(size)} must be [width, height], at most {width} x {height}")
+        return size[0], size[1]
+    if downscale < 1 or width % downscale or height % downscale:
+        raise UserError(
+            f"signal.downscale={downscale} must be at least 1 and divide {width} x {height} pixels; "
+            "signal.resize takes any smaller size"
+        )
+    return width // downscale, height // downscale
+
+
+def averaged(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels (height, width, 3 or 4) uint8, averaged over areas to (width, height).
+
+    Colours are multiplied by opacity before and divided after, so that what is transparent lends no colour.
+    """
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    values = pixels.float() / 255
+    values[..., :3] *= values[..., 3:] if values.shape[2] == 4 else 1
+    rows, columns = (shares(n, m) for n, m in zip(pixels.shape[:2], size[::-1], strict=True))
+    values = torch.einsum("yh,hwc,xw->yxc", rows, values, columns)
+    if values.shape[2] == 4:
+        values[..., :3] /= values[..., 3:].clamp(min=torch.finfo().tiny)
+    return (values.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+
+
+def shares(cells: int, wanted: int) -> Tensor:
+    """(wanted, cells): the share that each cell has in the average over each of `wanted` equal stretches."""
+    edges = np.arange(wanted + 1) * cells / wanted
+    low, high = (
+        np.maximum.outer(edges[:-1], np.arange(cells)),
+        np.minimum.outer(edges[1:], np.arange(cells) + 1),
+    )
+    return torch.from_numpy((high - low).clip(min=0) * wanted / cells).float()

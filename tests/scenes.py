@@ -1,0 +1,88 @@
+"""A scene that needs no files: a ball of radius 1/2 whose colour is its normal, before white."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coordnet.coords import Domain, FieldFunction
+from coordnet.encodings.factors import vector_matrix
+from coordnet.encodings.nothing import Nothing
+from coordnet.encodings.spherical import SphericalHarmonics
+from coordnet.networks.mlp import Mlp
+from coordnet.radiance import RadianceField
+from coordnet.signals.base import Evaluation, Predict, Signal
+
+DOMAIN = Domain((32, 32, 32))
+RADIUS = 0.5
+
+
+def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """From all sides at distance 3, towards places near the centre."""
+    draws = torch.Generator().manual_seed(seed)
+    origins = 3 * F.normalize(torch.randn(count, 3, generator=draws), dim=-1)
+    targets = 0.6 * (2 * torch.rand(count, 3, generator=draws) - 1)
+    return origins, F.normalize(targets - origins, dim=-1)
+
+
+def ball(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours (n, 3) and distances (n, 1), infinite where the ball is missed."""
+    along = -(origins * directions).sum(-1, keepdim=True)
+    height2 = origins.square().sum(-1, keepdim=True) - along**2
+    hit = height2 < RADIUS**2
+    distance = torch.where(hit, along - (RADIUS**2 - height2).clamp(min=0).sqrt(), torch.inf)
+    normal = (origins + along.minimum(distance) * directions) / RADIUS
+    return torch.where(hit, (normal + 1) / 2, 1.0), distance
+
+
+class Solid:
+    """The ball itself as a field, so dense that one sample in it hides all behind."""
+
+    def __call__(self, coords: Tensor) -> Tensor:
+        return self.density(coords)[0]
+
+    def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+        return 1e4 * (coords.norm(dim=-1, keepdim=True) < RADIUS), coords
+
+    def colour(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+        return (F.normalize(features, dim=-1) + 1) / 2
+
+
+class Balls(Signal):
+    """Rays that see the ball."""
+
+    domain = DOMAIN
+    channels = 3
+    value_range = (0.0, 1.0)
+
+    def __init__(self, num_observations: int = 4096) -> None:
+        self.num_observations = num_observations
+        self.origins, self.directions = rays(num_observations)
+        self.value = ball(self.origins, self.directions)[0]
+
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        given = {"origins": self.origins, "directions": self.directions, "value": self.value}
+        return {name: tensor[index] for name, tensor in given.items()}
+
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        origins, directions = rays(256, seed=1)
+        seen = predict({"origins": origins, "directions": directions})
+        error = (seen["value"] - ball(origins, directions)[0]).square().mean().item()
+        picture = np.zeros((2, 2, 3), dtype=np.uint8)
+        return Evaluation({"test/psnr": -10 * np.log10(error)}, lambda: {"picture": picture}, -error)
+
+
+def small_field(**options: Any) -> RadianceField:
+    """Planes and lines with a small network, drawn from seed 0."""
+    torch.manual_seed(0)
+    given: dict[str, Any] = {
+        "network": partial(Mlp, depth=1, width=16),
+        "direction": partial(SphericalHarmonics, degree=2),
+        "appearance": Nothing,
+        "colour": partial(Mlp, depth=1, width=16),
+        "encoding": vector_matrix(DOMAIN, channels=4),
+    }
+    return RadianceField(DOMAIN, 3, (0.0, 1.0), **(given | options))

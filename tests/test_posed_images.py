@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+import torch
+from scene_files import picture, write_scene, write_split
+from torch import Tensor
+
+from coordnet.data import Batches
+from coordnet.metrics import psnr
+from coordnet.signals.blender import blender
+from coordnet.signals.posed_images import PosedImages, Views, composite
+
+Batch = dict[str, Tensor]
+
+
+@pytest.fixture
+def signal(tmp_path: Path) -> PosedImages:
+    return blender(str(write_scene(tmp_path, size=(16, 12))))
+
+
+def unused(coords: Tensor) -> Tensor:
+    raise AssertionError("views are scored on what is rendered")
+
+
+def grey(batch: Batch) -> Batch:
+    return {"value": torch.full_like(batch["origins"], 0.5)}
+
+
+class Truth:
+    """Predicts a pixel by looking up where it is seen from: what a perfect field would render."""
+
+    def __init__(self, signal: PosedImages) -> None:
+        self.views = [signal.train, *signal.held_out.values()]
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"value": torch.stack([self.look_up(*ray) for ray in zip(*batch.values(), strict=True)])}
+
+    def look_up(self, origin: Tensor, direction: Tensor, background: Tensor) -> Tensor:
+        for images, cameras in self.views:
+            for i in torch.arange(len(cameras)):
+                if torch.equal(cameras.poses[i, :, 3], origin):
+                    column, row = cameras.project((origin + direction)[None], i[None])[0].long()
+                    return composite(images[i, row, column], background)
+        raise AssertionError("a ray from nowhere")
+
+
+def test_an_observation_is_the_ray_and_the_colour_of_a_pixel(signal: PosedImages) -> None:
+    batch = signal.observe(torch.tensor([0, 16 * 12 * 2 + 16 * 3 + 5]))
+    origins, directions = signal.train.cameras.rays(
+        torch.tensor([0, 2]), torch.tensor([[0.5, 0.5], [5.5, 3.5]])
+    )
+    torch.testing.assert_close(batch["origins"], origins)
+    torch.testing.assert_close(batch["directions"], directions)
+    for value, pixel in zip(
+        batch["value"], (signal.train.images[0, 0, 0], signal.train.images[2, 3, 5]), strict=True
+    ):
+        red, green, blue, alpha = (pixel / 255).tolist()
+        expected = [alpha * colour + 1 - alpha for colour in (red, green, blue)]
+        torch.testing.assert_close(value, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("background, value", [("white", 1.0), ("black", 0.0)])
+def test_transparent_pixels_show_the_background(tmp_path: Path, background: str, value: float) -> None:
+    write_split(tmp_path, "train", [picture(0) * 0])
+    batch = blender(str(tmp_path), background=background).observe(torch.arange(48))  # type: ignore[arg-type]
+    assert (batch["value"] == value).all() and (batch["background"] == value).all()
+
+
+def test_random_backgrounds_are_uniform_and_a_function_of_the_pixel(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [picture(i, (64, 64)) * 0 for i in range(2)])
+    signal = blender(str(tmp_path), background="random")
+    batch = signal.observe(torch.arange(signal.num_observations))
+    torch.testing.assert_close(batch["value"], batch["background"])
+    again = signal.observe(torch.tensor([5000]))["background"]
+    torch.testing.assert_close(again[0], batch["background"][5000])
+    # An even lattice: far nearer than 8192 random draws, whose mean has standard deviation 0.003.
+    assert (batch["background"].mean(dim=0) - 0.5).abs().max() < 2e-3
+    assert torch.corrcoef(batch["background"].T).triu(1).abs().max() < 0.05
+
+
+def test_batches_are_functions_of_seed_and_step(signal: PosedImages) -> None:
+    first, second = (Batches(signal, 32, seed=1)(7) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_truth_scores_perfectly(signal: PosedImages) -> None:
+    metrics = signal.evaluate(unused, Truth(signal)).metrics
+    assert metrics["val/psnr"] == metrics["train/psnr"] == float("inf")
+    assert metrics["val/ssim"] == pytest.approx(1)
+
+
+def test_scores_are_means_over_views(signal: PosedImages) -> None:
+    evaluation = signal.evaluate(unused, grey)
+    views = signal.held_out["val"]
+    expected = [psnr(torch.full((12, 16, 3), 0.5), composite(image, torch.ones(3))) for image in views.images]
+    assert evaluation.metrics["val/psnr"] == pytest.approx(sum(expected) / 2)
+    assert evaluation.score == evaluation.metrics["val/psnr"]
+    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", "val/psnr", "val/ssim"}
+
+
+def test_the_score_is_never_taken_on_test_views(signal: PosedImages) -> None:
+    only_test = PosedImages(signal.train, test=signal.held_out["val"])
+    evaluation = only_test.evaluate(unused, grey)
+    assert "test/psnr" in evaluation.metrics and "val/psnr" not in evaluation.metrics
+    assert evaluation.score == evaluation.metrics["train/psnr"]
+
+
+def test_views_are_compared_by_frequency_as_channels(signal: PosedImages) -> None:
+    samples = signal.evaluate(unused, grey).samples
+    assert samples is not None and samples.nyquist == 8
+    assert samples.prediction.shape == samples.target.shape == (12, 16, 6)
+    torch.testing.assert_close(
+        torch.from_numpy(samples.target[..., 3:]), composite(signal.held_out["val"].images[1], torch.ones(3))
+    )
+
+
+def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
+    def predict(batch: Batch) -> Batch:
+        opacity = (batch["directions"][:, 2:] < -0.2).float()
+        return grey(batch) | {"depth": 2 - batch["directions"][:, 2:], "opacity": opacity}
+
+    pictures = signal.evaluate(unused, predict).pictures
+    # Two views of 12 rows with a gap of 4; three and two pictures of 16 columns.
+    assert {name: picture.shape for name, picture in pictures.items()} == {
+        "target | prediction | error": (28, 56, 3),
+        "depth | opacity": (28, 36, 3),
+    }
+    assert list(signal.evaluate(unused, grey).pictures) == ["target | prediction | error"]
+
+
+def test_without_anything_held_out_the_views_trained_on_are_shown(signal: PosedImages) -> None:
+    evaluation = PosedImages(signal.train).evaluate(unused, grey)
+    assert set(evaluation.metrics) == {"train/psnr", "train/ssim"} and evaluation.pictures
+
+
+def test_the_fingerprint_follows_pixels_and_poses(signal: PosedImages) -> None:
+    images, cameras = signal.train
+    other = images.clone()
+    other[0, 0, 0, 0] ^= 1
+    prints = {
+        PosedImages(signal.train).fingerprint(),
+        PosedImages(Views(other, cameras)).fingerprint(),
+        PosedImages(signal.train.boxed(torch.zeros(3), 2.0)).fingerprint(),
+    }
+    assert len(prints) == 3 and PosedImages(signal.train).fingerprint() in prints
+
+
+def test_some_views_are_evenly_spaced(signal: PosedImages) -> None:
+    assert torch.equal(signal.train.some(2).images, signal.train.images[[0, 1]])
+    assert torch.equal(signal.train.some(9).images, signal.train.images)

@@ -1,0 +1,384 @@
+"""The forward maps of rays: render and march."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scenes import Balls, Solid, ball, rays, small_field
+from support import make_config
+from torch import Tensor
+
+from coordnet.assemble import assemble
+from coordnet.errors import UserError
+from coordnet.forward_maps.march import March
+from coordnet.forward_maps.occupancy import Occupancy
+from coordnet.forward_maps.render import Rays, Render, bounds
+from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.checkpoint import same
+from coordnet.runs.directory import write_status
+from coordnet.runs.run import resume, start
+
+SCENE = (
+    "radiance=small",
+    "network.depth=1",
+    "network.width=16",
+    "radiance.colour.depth=1",
+    "radiance.colour.width=16",
+    "optimizer.lr=0.01",
+    "trainer.batch_size=64",
+    "threads=1",
+)
+ALLOW = ("scenes.",)
+MARCH = (
+    "forward_map=march",
+    "forward_map.every=4",
+    "forward_map.warmup=8",
+    "forward_map.resolution=8",
+    "forward_map.budget=4096",
+)
+RENDER = (
+    "forward_map=render",
+    "forward_map.num_samples=16",
+    "forward_map.num_fine=8",
+    "forward_map.coarse=true",
+)
+
+
+def config(*overrides: str, encoding: tuple[str, ...] = ("vector_matrix", "channels=4")) -> dict[str, Any]:
+    name, *options = encoding
+    chosen = (f"encoding={name}", *(f"encoding.{option}" for option in options))
+    made = make_config(*chosen, *SCENE, *overrides)
+    return made | {"signal": {"_target_": "scenes.Balls"}}
+
+
+def batch(count: int = 200) -> dict[str, Tensor]:
+    return dict(zip(("origins", "directions"), rays(count), strict=True))
+
+
+def maps() -> list[Rays]:
+    return [
+        Render(num_samples=48),
+        Render(num_samples=16, num_fine=16),
+        March(resolution=16, num_samples=64, budget=2**14, every=1, warmup=0),
+    ]
+
+
+each = pytest.mark.parametrize("make", [0, 1, 2], ids=["stratified", "hierarchical", "march"])
+
+
+# What every one of them sees
+
+
+@each
+def test_a_solid_ball_is_seen_where_it_is(make: int) -> None:
+    forward_map, given = maps()[make].eval(), batch(2000)
+    colour, distance = ball(**given)
+    seen = forward_map(Solid(), given)
+    hit = distance.isfinite()
+    assert seen["value"].shape == (2000, 3) and seen["depth"].shape == seen["opacity"].shape == (2000, 1)
+    clear = (seen["opacity"] - hit.float()).abs() < 1e-3
+    assert clear.float().mean() > 0.97
+    # Half an interval of a chord of at most 2 sqrt(3) is the most that a surface can be off by, and one more.
+    step = 2 * 3**0.5 / {0: 48, 1: 16, 2: 32}[make]
+    close = (clear & hit)[:, 0]
+    assert (seen["depth"] - distance)[close].abs().max() <= 1.5 * step
+    assert (seen["value"] - colour)[close].abs().mean() < 0.1
+    missed = (clear & ~hit)[:, 0]
+    assert torch.allclose(seen["value"][missed], torch.ones(3)) and not seen["depth"][missed].any()
+
+
+@each
+def test_opacity_lies_in_0_to_1_and_all_is_finite(make: int) -> None:
+    field = small_field(shift=2.0, scale=10.0)
+    for training in (False, True):
+        seen = maps()[make].train(training)(field, batch())
+        assert all(tensor.isfinite().all() for tensor in seen.values())
+        assert (seen["opacity"] >= 0).all() and (seen["opacity"] <= 1 + 1e-5).all()
+
+
+@each
+def test_rays_that_miss_the_box_see_the_background(make: int) -> None:
+    away = {"origins": torch.full((5, 3), 3.0), "directions": torch.eye(3)[[0] * 5]}
+    seen = maps()[make].eval()(small_field(), away)
+    assert torch.equal(seen["value"], torch.ones(5, 3)) and not seen["opacity"].any()
+
+
+@each
+def test_evaluation_is_not_random_and_training_goes_by_seed_and_step(make: int) -> None:
+    field, given = small_field(shift=1.0), batch()
+
+    def value(step: int, training: bool) -> Tensor:
+        forward_map = maps()[make].train(training)
+        forward_map.on_step(step, 100)
+        return forward_map(field, given)["value"]
+
+    assert torch.equal(value(3, False), value(4, False))
+    assert torch.equal(value(3, True), value(3, True))
+    assert not torch.equal(value(3, True), value(4, True))
+
+
+@each
+def test_evaluation_does_not_depend_on_how_rays_come(make: int) -> None:
+    field, given, forward_map = small_field(shift=1.0), batch(), maps()[make].eval()
+    whole = forward_map(field, given)
+    parts = [
+        forward_map(field, {name: tensor[rows] for name, tensor in given.items()})
+        for rows in (slice(0, 1), slice(1, 200))
+    ]
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, torch.cat([part[name] for part in parts]))
+    nothing = forward_map(field, batch(0))
+    assert nothing["value"].shape == (0, 3)
+
+
+@each
+def test_gradients_reach_every_parameter(make: int) -> None:
+    field = small_field(shift=1.0)
+    maps()[make](field, batch())["value"].square().sum().backward()
+    for parameter in field.parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any()
+
+
+@each
+def test_a_step_that_sees_nothing_still_steps(make: int) -> None:
+    away = {"origins": torch.full((5, 3), 3.0), "directions": torch.eye(3)[[0] * 5]}
+    maps()[make](small_field(), away)["value"].sum().backward()
+
+
+def test_marching_sees_what_stratified_sampling_sees() -> None:
+    """With every cell occupied and as many samples."""
+    field, given = small_field(shift=1.0), batch()
+    march, render = March(min_weight=0.0).eval(), Render(num_samples=32).eval()
+    seen, expected = march(field, given), render(field, given)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(seen[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+@each
+def test_behind_everything_is_the_background_of_the_batch(make: int) -> None:
+    away = {"origins": torch.full((5, 3), 3.0), "directions": torch.eye(3)[[0] * 5]}
+    behind = torch.rand(5, 3)
+    seen = maps()[make](small_field(), away | {"background": behind})
+    assert torch.equal(seen["value"], behind)
+
+
+def test_what_training_leaves_out_is_hardly_missed() -> None:
+    """After the warm-up a first pass leaves out the samples with small weights."""
+    field, given = small_field(shift=2.0, scale=10.0), batch()
+    values = []
+    for warmup in (0, 100):
+        march = March(every=1000, warmup=warmup)
+        march.on_step(1, 1000)
+        values.append(march(field, given)["value"])
+    difference = (values[0] - values[1]).abs().max()
+    assert 0 < difference <= 32 * 1e-4
+
+
+def test_intervals_cover_the_ray() -> None:
+    edges = bounds(torch.tensor([[1.0]]), torch.tensor([[1.5, 2.0, 4.0]]), torch.tensor([[5.0]]))
+    torch.testing.assert_close(edges, torch.tensor([[1.0, 1.75, 3.0, 5.0]]))
+
+
+def test_fine_samples_gather_where_the_ball_is() -> None:
+    """At as many evaluations the hierarchy finds the surface more exactly."""
+    given = batch(1000)
+    _, distance = ball(**given)
+    hit = distance.isfinite()[:, 0]
+    errors = [
+        (forward_map.eval()(Solid(), given)["depth"] - distance)[hit].abs().median()
+        for forward_map in (Render(num_samples=32), Render(num_samples=16, num_fine=16))
+    ]
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_a_coarse_field_learns_from_its_own_colours() -> None:
+    forward_map = Render(num_samples=8, num_fine=8, coarse=True)
+    coarse = small_field(shift=1.0)
+    forward_map.own(lambda: coarse)
+    assert set(forward_map.losses) == {"mse", "coarse"}
+    prediction = forward_map(small_field(shift=1.0), batch())
+    loss = forward_map.losses["coarse"][1](prediction, {"value": torch.zeros(200, 3)})
+    torch.testing.assert_close(loss, prediction["coarse"].square().mean())
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in coarse.parameters())
+
+
+# The occupancy grid
+
+
+def grid(**options: Any) -> Occupancy:
+    return Occupancy(**({"resolution": 16, "length": 0.05, "decay": 0.9, "threshold": 0.01} | options))
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def centres(resolution: int) -> Tensor:
+    axis = (torch.arange(resolution) + 0.5) / resolution * 2 - 1
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    return torch.stack([x, y, z], dim=-1).view(-1, 3)
+
+
+def test_a_grid_finds_the_ball_and_nothing_else() -> None:
+    occupancy = grid()
+    assert occupancy.occupied.all()
+    occupancy.update(Solid(), draws(), everywhere=True)
+    distance = centres(16).norm(dim=-1)
+    reach = 3**0.5 / 16
+    assert occupancy.occupied[distance < 0.5 - reach].all()
+    assert not occupancy.occupied[distance > 0.5 + reach].any()
+
+
+def test_a_ray_is_told_the_cells_it_passes() -> None:
+    occupancy = grid(resolution=4)
+    occupancy.occupied.zero_()
+    # The cell x from 0.5 to 1, y from -1 to -0.5, z from 0 to 0.5.
+    occupancy.occupied[3 + 4 * 0 + 16 * 2] = True
+    origins, directions = torch.tensor([[-2, -0.75, 0.25]]), torch.tensor([[1.0, 0, 0]])
+    distance = torch.tensor([[1.0, 1.6, 2.4, 2.6, 2.9, 3.0]])
+    assert occupancy.along(origins, directions, distance).tolist() == [
+        [False, False, False, True, True, True]
+    ]
+
+
+def test_a_cell_is_given_up_when_its_density_fades() -> None:
+    occupancy = grid(decay=0.5)
+    occupancy.update(Solid(), draws(), everywhere=True)
+    before = occupancy.occupied.sum()
+    for step in range(40):
+        occupancy.update(lambda x: torch.zeros(len(x), 1), draws(step), everywhere=True)
+    assert before > 0 and occupancy.densities.max() < 1e-6
+
+
+def test_where_all_is_faint_some_cells_stay() -> None:
+    occupancy = grid()
+    occupancy.update(lambda x: 1e-6 * (x[:, :1] + 1), draws(), everywhere=True)
+    assert 0.3 < occupancy.occupied.float().mean() < 0.7
+
+
+def test_a_few_cells_at_a_time_come_to_the_same() -> None:
+    """What appears in empty cells is found, though each update looks at an eighth of them."""
+    occupancy = grid()
+    occupancy.update(lambda x: torch.zeros(len(x), 1), draws(), everywhere=True)
+    assert not occupancy.occupied.any()
+    for step in range(60):
+        occupancy.update(Solid(), draws(step), everywhere=False)
+    distance = centres(16).norm(dim=-1)
+    assert occupancy.occupied[distance < 0.5 - 3**0.5 / 16].float().mean() > 0.99
+
+
+def test_samples_grow_as_space_empties() -> None:
+    march = March(num_samples=128, budget=4096, resolution=16, every=1, warmup=0)
+    counts = []
+    for step in range(3):
+        march.on_step(step, 100)
+        march(Solid(), batch(256))
+        counts.append(int(march.samples))
+    # A ray through the whole box has 32 parts of which the ball takes a fifth.
+    assert counts[0] >= 64
+    assert all(32 <= count <= 128 for count in counts)
+    everything = March(num_samples=128, budget=1024, every=1, warmup=10)
+    everything.on_step(0, 100)
+    everything(Solid(), batch(256))
+    assert everything.samples == 32
+
+
+def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
+    """The estimate of memory takes a step of its own, before the first."""
+    march = March(resolution=8, every=1, warmup=0)
+    march(Solid(), batch())
+    assert march.occupancy.occupied.all()
+    march.on_step(0, 10)
+    march.eval()(Solid(), batch())
+    assert march.occupancy.occupied.all()
+    march.train()(Solid(), batch())
+    assert not march.occupancy.occupied.all()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Render(num_samples=0), "^forward_map.num_samples=0 must be at least 1 and at most 4096$"),
+        (lambda: Render(num_fine=-1), "^forward_map.num_fine=-1 must be at least 0"),
+        (lambda: Render(coarse=True), "^forward_map.coarse=true needs forward_map.num_fine"),
+        (lambda: March(num_samples=16), "^forward_map.num_samples=16 must be at least 32"),
+        (lambda: March(budget=5), "^forward_map.budget=5 must lie between 1024 and"),
+        (lambda: March(resolution=1), "^forward_map.resolution=1 must lie between 2 and 512$"),
+        (lambda: March(decay=0.0), "^forward_map.decay=0.0 must be above 0"),
+        (lambda: March(threshold=1.0), "^forward_map.threshold=1.0 must be at least 0 and below 1$"),
+        (lambda: March(every=0), "^forward_map.every=0 must lie between 1"),
+    ],
+)
+def test_what_the_maps_refuse(make: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
+
+
+# Runs
+
+
+@pytest.mark.parametrize("options", [MARCH, RENDER], ids=["march", "render"])
+@pytest.mark.reliability("T01")
+def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The grid and the second field included."""
+    whole = config(*options, "max_steps=30", "eval_every=10")
+    start(whole, tmp_path / "run", ALLOW)
+    start(config(*options, "max_steps=18", "eval_every=10", "schedule.T_max=30"), tmp_path / "part", ALLOW)
+    folder = tmp_path / "resumed" / "checkpoints"
+    shutil.copytree(tmp_path / "run", tmp_path / "resumed")
+    early = checkpoint.load(tmp_path / "part" / "checkpoints" / "last.ckpt")
+    early["config"] = checkpoint.load(folder / "last.ckpt")["config"]
+    checkpoint.save(early, folder / "last.ckpt")
+    write_status(tmp_path / "resumed", "killed")
+    resume(tmp_path / "resumed", ALLOW)
+    straight, resumed = (
+        checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("run", "resumed")
+    )
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert same(straight[part], resumed[part]), part
+    rows = [metrics_file.read(tmp_path / name / "metrics.csv")[-1] for name in ("run", "resumed")]
+    assert rows[0]["test/psnr"] == rows[1]["test/psnr"]
+
+
+def test_a_ball_is_learnt(tmp_path: Path) -> None:
+    options = ("max_steps=150", "eval_every=150", "trainer.batch_size=256", "optimizer.encoding_lr=0.05")
+    final = start(config(*MARCH, *options), tmp_path / "run", ALLOW)
+    # White alone scores 7 to 8 dB.
+    assert final["test/psnr"] > 18
+
+
+def test_encodings_learn_at_their_own_rate() -> None:
+    model = assemble(config("forward_map=render", "optimizer.encoding_lr=0.2"), ALLOW)
+    groups = model.configure_optimizers()["optimizer"].param_groups
+    encoding = {parameter.data_ptr() for parameter in model.field.encoding.parameters()}
+    assert [group["lr"] for group in groups] == [0.01, 0.2]
+    assert {parameter.data_ptr() for parameter in groups[1]["params"]} == encoding
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    fixed = assemble(
+        config("forward_map=render", "optimizer.encoding_lr=0.2", encoding=("positional",)), ALLOW
+    )
+    assert len(fixed.configure_optimizers()["optimizer"].param_groups) == 1
+
+
+@pytest.mark.parametrize("rate", ["-1", "fast", "true"])
+def test_a_rate_that_is_none_is_refused(rate: str) -> None:
+    with pytest.raises(UserError, match=r"^optimizer\.encoding_lr="):
+        assemble(config("forward_map=render", f"optimizer.encoding_lr={rate}"), ALLOW)
+
+
+def test_a_signal_without_rays_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"^forward_map=Render needs origins, directions, but the signal observes"
+    ):
+        assemble(make_config("signal=sphere", "radiance=small", "forward_map=render", "encoding=identity"))
+
+
+def test_balls_are_a_signal() -> None:
+    """What these tests train on sees the ball as the field of the ball does."""
+    signal = Balls(64)
+    given = signal.observe(torch.arange(64))
+    seen = Render(num_samples=512).eval()(Solid(), given)
+    assert (seen["value"] - given["value"]).abs().median() < 0.02

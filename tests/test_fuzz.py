@@ -419,7 +419,16 @@ HOSTILE = st.sampled_from(
         *({"_target_": "os.mkdir", "path": "canary"}, {"_target_": "coordnet.encodings.fourier.basic"}),
     ]
 )
-NEED_A_FILE = ("image", "fourier_features", "astronaut", "photo", "multiscale", "blender", "lego")
+NEED_A_FILE = (
+    "image",
+    "fourier_features",
+    "astronaut",
+    "photo",
+    "multiscale",
+    "blender",
+    "lego",
+    "transforms",
+)
 # In place of the defaults, so that a signal is soon made.
 SMALL = {"size": 16, "num_samples": 32, "font_size": 6.0, "frequencies": [3.0], "frequency": 3.0, "spokes": 4}
 

@@ -13,6 +13,8 @@ from coordnet.errors import UserError, shown
 from coordnet.signals.image_file import read_image
 
 EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
+# Of nerfstudio and COLMAP: those that focal lengths, centre and these coefficients describe.
+MODELS = (None, "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 LENS = ("k1", "k2", "p1", "p2", "k3")
 # Files hold few digits: how far a rotation may be from one.
 ROUNDING = 1e-3
@@ -106,6 +108,12 @@ class Frame:
 
     def intrinsics(self, size: tuple[int, int]) -> tuple[list[float], list[float], list[float]]:
         """Focal lengths, centre and distortion in a picture of (width, height), all in its pixels."""
+        self.check_model()
+        said = self.number("w", size[0]), self.number("h", size[1])
+        if said != size:
+            raise UserError(
+                f"{self.name}: w and h are {said[0]:g} x {said[1]:g}, but the picture has {size[0]} x {size[1]} pixels"
+            )
         if "fl_x" in self.entries:
             fx = self.number("fl_x")
         else:
@@ -118,3 +126,15 @@ class Frame:
             raise UserError(f"{self.name}: fl_x and fl_y must be above 0")
         centre = [self.number("cx", size[0] / 2), self.number("cy", size[1] / 2)]
         return focal, centre, [self.number(key, 0.0) for key in LENS]
+
+    def check_model(self) -> None:
+        model = self.entries.get("camera_model")
+        if model not in MODELS:
+            raise UserError(
+                f"{self.name}: camera_model={shown(model)} must be one of {', '.join(map(str, MODELS[1:]))}"
+            )
+        higher = [key for key in ("k4", "k5", "k6") if self.number(key, 0.0)]
+        if higher or self.entries.get("is_fisheye"):
+            raise UserError(
+                f"{self.name}: lenses with {', '.join(higher) or 'is_fisheye'} are not known here"
+            )

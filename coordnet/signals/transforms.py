@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from coordnet.errors import UserError
+from coordnet.signals.blender import check_box
+from coordnet.signals.frames import Frame, read_document
+from coordnet.signals.posed_images import Background, PosedImages
+from coordnet.signals.view_files import evenly, read_views
+
+NAME = "transforms.json"
+# Half the cube's side over the distance of the cameras: instant-ngp's 0.5 / 0.33 where that is 4, and NeRF's scenes.
+SHARE = 0.375
+# Of the spread of viewing directions; below, no point is nearest to all of them.
+PARALLEL = 1e-3
+
+
+def transforms(
+    path: str,
+    holdout: int = 8,
+    downscale: int = 1,
+    resize: Sequence[int] | None = None,
+    background: Background = "white",
+    centre: Sequence[float] | None = None,
+    half_size: float | None = None,
+    train_views: int | None = None,
+    scored_views: int | None = None,
+    resolution: int | None = None,
+) -> PosedImages:
+    """A scene in one transforms.json, as instant-ngp and nerfstudio have it.
+
+    Frames have a camera-to-world matrix with OpenGL's axes and the name of a picture. The file, or a frame for itself,
+    has fl_x and fl_y, cx and cy in pixels, w and h, and OpenCV's k1, k2, p1, p2, k3; or camera_angle_x. Fisheyes are
+    refused.
+
+    The cube of the scene is centred on the point that is nearest to all optical axes (least squares), and half its side
+    is 3/8 of the cameras' mean distance from there, times the file's aabb_scale where it has one. What lies outside is
+    not seen.
+
+    Args:
+        path: The file, or its folder.
+        holdout: Of the pictures in the order of their names, every holdout-th is held out, the first among them
+            (as for LLFF's scenes); 0 trains on all.
+        downscale: Pictures are averaged over blocks of this many pixels on a side.
+        resize: Or over areas, to (width, height).
+        background: As of `PosedImages`.
+        centre: Of the cube instead, in the file's units.
+        half_size: Half its side instead.
+        train_views: To train on, evenly spaced; None takes all.
+        scored_views: Of those held out, likewise.
+        resolution: As of `PosedImages`.
+
+    Raises:
+        UserError: Something cannot be read by these rules; the message names the file and the frame.
+    """
+    if holdout < 0 or holdout == 1:
+        raise UserError(f"signal.holdout={holdout} must be at least 2, or 0 to train on all pictures")
+    file = find(path)
+    document = read_document(file)
+    frames = [Frame(file, i, document) for i in range(len(document["frames"]))]
+    frames.sort(key=lambda frame: str(frame.path))
+    held_out = frames[::holdout] if holdout else []
+    kept = [frame for frame in frames if frame not in held_out]
+    if not kept:
+        raise UserError(
+            f"signal.holdout={holdout} leaves none of the {len(frames)} frames of {file} to train on"
+        )
+    poses = torch.stack([frame.pose() for frame in frames])
+    middle = focus(poses, file) if centre is None else torch.tensor(centre, dtype=torch.float64)
+    if half_size is None:
+        distance = torch.linalg.vector_norm(poses[..., 3] - middle, dim=-1).mean()
+        half_size = SHARE * float(distance) * frames[0].number("aabb_scale", 1.0)
+    check_box(middle.tolist(), half_size)
+
+    train = read_views(evenly(kept, train_views, "train_views"), resize, downscale)
+    train = train.boxed(middle.float(), half_size)
+    if not held_out:
+        return PosedImages(train, None, None, background, resolution)
+    val = read_views(evenly(held_out, scored_views, "scored_views"), resize, downscale)
+    return PosedImages(train, val.boxed(middle.float(), half_size), None, background, resolution)
+
+
+def find(path: str) -> Path:
+    try:
+        for file in (Path(path), Path(path, NAME)):
+            if file.is_file():
+                return file
+    except (OSError, ValueError):
+        pass
+    raise UserError(f"signal.path={path!r} must be a {NAME}, or a folder that holds one (see docs/scenes.md)")
+
+
+def focus(poses: Tensor, file: Path) -> Tensor:
+    """The point (3,) whose squared distances from the optical axes of poses (n, 3, 4) add up to the least."""
+    axes, positions = poses[..., 2], poses[..., 3]
+    across = torch.eye(3) - axes[:, :, None] * axes[:, None]
+    total = across.sum(dim=0)
+    if torch.linalg.eigvalsh(total)[0] < PARALLEL * len(poses):
+        raise UserError(
+            f"{file}: its cameras look in parallel, so nothing says where the scene is; "
+            "set signal.centre and signal.half_size"
+        )
+    return torch.linalg.solve(total, torch.einsum("nij,nj->i", across, positions))

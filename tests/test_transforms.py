@@ -1,0 +1,134 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+from scene_files import orbit, picture
+from support import make_config
+
+from coordnet.build import build
+from coordnet.errors import UserError
+from coordnet.signals.posed_images import PosedImages
+from coordnet.signals.transforms import transforms
+
+INTRINSICS = {"fl_x": 10.0, "fl_y": 11.0, "cx": 4.5, "cy": 2.5, "w": 8, "h": 6}
+
+
+def write(
+    folder: Path, count: int = 9, centre: tuple[float, float, float] = (0, 0, 0), **entries: Any
+) -> Path:
+    """A scene whose cameras look at the centre from a distance of sqrt(17); frames in reverse order of their names."""
+    (folder / "images").mkdir(exist_ok=True)
+    frames = []
+    for i in reversed(range(count)):
+        imageio.imwrite(folder / "images" / f"{i:03}.png", picture(i, channels=3))
+        matrix = np.array(orbit(0.7 * i))
+        matrix[:3, 3] += centre
+        frames.append({"file_path": f"images/{i:03}.png", "transform_matrix": matrix.tolist()})
+    return rewrite(folder, {**INTRINSICS, "frames": frames, **entries})
+
+
+def rewrite(folder: Path, document: object) -> Path:
+    file = folder / "transforms.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_every_eighth_by_name_is_held_out(tmp_path: Path) -> None:
+    signal = transforms(str(write(tmp_path)))
+    assert (signal.held_out["val"].images.numpy() == [picture(i, channels=3) for i in (0, 8)]).all()
+    assert (signal.train.images.numpy() == [picture(i, channels=3) for i in range(1, 8)]).all()
+    assert transforms(str(tmp_path), holdout=0).num_observations == 9 * 8 * 6
+
+
+def test_intrinsics_are_those_of_the_file_or_of_the_frame(tmp_path: Path) -> None:
+    file = write(tmp_path, k1=0.1, p2=-0.02)
+    document = json.loads(file.read_text())
+    document["frames"][-2] |= {"fl_x": 20.0, "k1": 0.3}
+    cameras = transforms(str(rewrite(tmp_path, document)), downscale=2).train.cameras
+    assert cameras.focal[:2].tolist() == [[10, 5.5], [5, 5.5]] and cameras.size == (4, 3)
+    assert cameras.centre[0].tolist() == [2.25, 1.25]
+    assert cameras.distortion is not None
+    # k1, k2, p1, p2, k3.
+    torch.testing.assert_close(
+        cameras.distortion[:2], torch.tensor([[0.3, 0, 0, -0.02, 0], [0.1, 0, 0, -0.02, 0]])
+    )
+
+
+def test_an_angle_of_view_stands_for_a_focal_length(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path, camera_angle_x=math.pi / 2).read_text())
+    del document["fl_x"], document["fl_y"]
+    cameras = transforms(str(rewrite(tmp_path, document))).train.cameras
+    torch.testing.assert_close(cameras.focal[0], torch.tensor([4.0, 4.0]))
+
+
+@pytest.mark.parametrize("aabb_scale", [None, 2])
+def test_the_cube_is_where_the_cameras_look(tmp_path: Path, aabb_scale: int | None) -> None:
+    centre = (5.0, -2.0, 1.0)
+    write(tmp_path, centre=centre, **({"aabb_scale": aabb_scale} if aabb_scale else {}))
+    signal = transforms(str(tmp_path))
+    half_size = 3 / 8 * math.sqrt(17) * (aabb_scale or 1)
+    positions = signal.train.cameras.poses[..., 3]
+    torch.testing.assert_close(positions.norm(dim=1), torch.full((7,), math.sqrt(17) / half_size))
+    # The middle of the box is seen at the centre of every picture.
+    seen = signal.train.cameras.project(torch.zeros(7, 3), torch.arange(7))
+    torch.testing.assert_close(seen, torch.tensor([[4.5, 2.5]] * 7), atol=1e-4, rtol=0)
+
+
+def test_the_cube_can_be_given(tmp_path: Path) -> None:
+    signal = transforms(str(write(tmp_path)), centre=[1.0, 0.0, 0.0], half_size=4.0)
+    expected = (torch.tensor(orbit(0.7))[:3, 3] - torch.tensor([1.0, 0, 0])) / 4
+    torch.testing.assert_close(signal.train.cameras.poses[0, :, 3], expected)
+
+
+def test_the_yaml_builds_it(tmp_path: Path) -> None:
+    signal = build(
+        make_config("signal=transforms", f"signal.path={write(tmp_path).parent}")["signal"], "signal"
+    )
+    assert isinstance(signal, PosedImages) and len(signal.train.cameras) == 7
+
+
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        ({"camera_model": "OPENCV_FISHEYE"}, "frame 7: camera_model='OPENCV_FISHEYE' must be one of OPENCV"),
+        ({"is_fisheye": True}, "frame 7: lenses with is_fisheye"),
+        ({"k4": 0.1}, "frame 7: lenses with k4"),
+        ({"w": 80}, "frame 7: w and h are 80 x 6, but the picture has 8 x 6"),
+        ({"fl_x": "wide"}, "frame 7: fl_x='wide' must be a finite number"),
+        ({"aabb_scale": 0}, "signal.half_size=0.0"),
+        ({"frames": []}, "has no frames"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, entries: dict[str, Any], message: str) -> None:
+    write(tmp_path, **entries)
+    with pytest.raises(UserError, match=message):
+        transforms(str(tmp_path))
+
+
+def test_parallel_cameras_need_a_cube(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path).read_text())
+    for i, frame in enumerate(document["frames"]):
+        frame["transform_matrix"] = [[1, 0, 0, i], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    rewrite(tmp_path, document)
+    with pytest.raises(UserError, match=r"look in parallel.*set signal\.centre"):
+        transforms(str(tmp_path))
+    assert len(transforms(str(tmp_path), centre=[0, 0, -4], half_size=3.0).train.cameras) == 7
+
+
+@pytest.mark.parametrize("holdout", [1, -1])
+def test_holdouts_that_leave_nothing_are_refused(tmp_path: Path, holdout: int) -> None:
+    with pytest.raises(UserError, match=f"signal.holdout={holdout}"):
+        transforms(str(write(tmp_path)), holdout=holdout)
+    with pytest.raises(UserError, match="leaves none"):
+        transforms(str(write(tmp_path, count=1)), holdout=8, centre=[0, 0, 0], half_size=1.0)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "a" * 5000, "\0"])
+def test_a_path_without_a_scene_is_refused(path: str) -> None:
+    with pytest.raises(UserError, match=r"signal\.path="):
+        transforms(path)

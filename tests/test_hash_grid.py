@@ -129,6 +129,13 @@ def test_smooth_features_have_no_kinks_at_nodes() -> None:
         assert same == smooth
 
 
+def test_smooth_weights_are_3t2_minus_2t3() -> None:
+    """A quarter of the way from a node of value 0 to one of value 1: 3 / 16 - 2 / 64."""
+    grid = small((8,), num_levels=1, channels=1, coarsest=1, finest=1, smooth=True)
+    grid.values.data = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    assert grid(torch.tensor([[-0.5]], dtype=torch.float64)).item() == 0.15625
+
+
 def test_beyond_the_box_the_border_is_repeated() -> None:
     grid = small((8, 8))
     beyond = torch.tensor([[-3.0, 0.2], [1.7, 2.0]], dtype=torch.float64)

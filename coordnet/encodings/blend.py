@@ -57,15 +57,19 @@ def corner_weights(beyond: Tensor) -> Tensor:
     return corners([torch.stack([1 - t, t], dim=-2) for t in beyond], torch.mul)
 
 
-class Blend(Function):
-    @staticmethod
-    def forward(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        return F.embedding_bag(index, values, mode="sum", per_sample_weights=weights)
+class Remembers(Function):
+    """Keeps the three tensors that come first among its inputs."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        ctx.save_for_backward(*inputs[:3])
+        ctx.save_for_forward(*inputs[:3])
+
+
+class Blend(Remembers):
+    @staticmethod
+    def forward(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        return F.embedding_bag(index, values, mode="sum", per_sample_weights=weights)
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -78,29 +82,23 @@ class Blend(Function):
         )
 
     @staticmethod
-    def jvp(ctx: Any, to_values: Tensor | None, _: None, to_weights: Tensor | None) -> Tensor:
-        values, index, weights = ctx.saved_tensors
-        return total(
-            None if to_values is None else Blend.apply(to_values, index, weights),
-            None if to_weights is None else Blend.apply(values, index, to_weights),
-        )
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return along(Blend, ctx.saved_tensors, tangents)
 
     @staticmethod
-    def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, weights: Tensor) -> tuple[Tensor, int]:
-        table, (index, weights), shape = side_by_side(info.batch_size, dims, values, index, weights)
-        return Blend.apply(table, index, weights).unflatten(0, shape), 0
+    def vmap(info: Any, dims: Any, *tensors: Tensor) -> tuple[Tensor, int]:
+        return side_by_side(Blend, info.batch_size, dims, *tensors), 0
 
 
-class Spread(Function):
+class Spread(Remembers):
     @staticmethod
     def forward(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
         return sum_of_rows(gradients, index, weights, count)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        gradients, index, weights, ctx.count = inputs
-        ctx.save_for_backward(gradients, index, weights)
-        ctx.save_for_forward(gradients, index, weights)
+        Remembers.setup_context(ctx, inputs, output)
+        ctx.count = inputs[3]
 
     @staticmethod
     def backward(ctx: Any, values: Tensor) -> tuple[Tensor | None, ...]:
@@ -114,37 +112,23 @@ class Spread(Function):
         )
 
     @staticmethod
-    def jvp(ctx: Any, to_gradients: Tensor | None, _: None, to_weights: Tensor | None, __: None) -> Tensor:
-        gradients, index, weights = ctx.saved_tensors
-        return total(
-            None if to_gradients is None else Spread.apply(to_gradients, index, weights, ctx.count),
-            None if to_weights is None else Spread.apply(gradients, index, to_weights, ctx.count),
-        )
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return along(Spread, (*ctx.saved_tensors, ctx.count), tangents)
 
     @staticmethod
-    def vmap(
-        info: Any, dims: Any, gradients: Tensor, index: Tensor, weights: Tensor, count: int
-    ) -> tuple[Tensor, int]:
-        size = info.batch_size
-        gradients, index, weights = (
-            batched(size, dim, tensor)
-            for dim, tensor in zip(dims[:3], (gradients, index, weights), strict=True)
-        )
+    def vmap(info: Any, dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        size, count = info.batch_size, inputs[3]
+        gradients, index, weights = map(batched, [size] * 3, dims[:3], inputs[:3])
         tables = Spread.apply(
             gradients.flatten(0, 1), apart(index, count), weights.flatten(0, 1), size * count
         )
         return tables.unflatten(0, (size, count)), 0
 
 
-class Dot(Function):
+class Dot(Remembers):
     @staticmethod
     def forward(values: Tensor, index: Tensor, gradients: Tensor) -> Tensor:
         return (F.embedding(index, values) * gradients[:, None]).sum(dim=-1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> tuple[Tensor | None, ...]:
@@ -157,22 +141,22 @@ class Dot(Function):
         )
 
     @staticmethod
-    def jvp(ctx: Any, to_values: Tensor | None, _: None, to_gradients: Tensor | None) -> Tensor:
-        values, index, gradients = ctx.saved_tensors
-        return total(
-            None if to_values is None else Dot.apply(to_values, index, gradients),
-            None if to_gradients is None else Dot.apply(values, index, to_gradients),
-        )
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return along(Dot, ctx.saved_tensors, tangents)
 
     @staticmethod
-    def vmap(info: Any, dims: Any, values: Tensor, index: Tensor, gradients: Tensor) -> tuple[Tensor, int]:
-        table, (index, gradients), shape = side_by_side(info.batch_size, dims, values, index, gradients)
-        return Dot.apply(table, index, gradients).unflatten(0, shape), 0
+    def vmap(info: Any, dims: Any, *tensors: Tensor) -> tuple[Tensor, int]:
+        return side_by_side(Dot, info.batch_size, dims, *tensors), 0
 
 
-def total(*terms: Tensor | None) -> Tensor:
-    """Of those that are there; at least one is."""
-    return reduce(torch.add, [term for term in terms if term is not None])
+def along(form: type[Function], inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    """The derivative along tangents of what is linear in each input: at least one has a tangent."""
+    terms = [
+        form.apply(*inputs[:i], tangent, *inputs[i + 1 :])
+        for i, tangent in enumerate(tangents)
+        if tangent is not None
+    ]
+    return reduce(torch.add, terms)
 
 
 def sum_of_rows(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
@@ -196,15 +180,15 @@ def in_pairs(columns: Tensor) -> Tensor:
 
 
 def side_by_side(
-    size: int, dims: Any, values: Tensor, index: Tensor, others: Tensor
-) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[int, int]]:
-    """`size` cases as one: their table, index and other (b n, k), and (b, n). One table for all is not copied."""
+    form: type[Function], size: int, dims: Any, values: Tensor, index: Tensor, others: Tensor
+) -> Tensor:
+    """`size` cases of Blend or Dot as one, put apart again, (b, n, *). One table for all is not copied."""
     index, others = batched(size, dims[1], index), batched(size, dims[2], others)
-    shape = (index.shape[0], index.shape[1])
-    if dims[0] is None:
-        return values, (index.flatten(0, 1), others.flatten(0, 1)), shape
-    values = values.movedim(dims[0], 0)
-    return values.flatten(0, 1), (apart(index, values.shape[1]), others.flatten(0, 1)), shape
+    flat = index.flatten(0, 1)
+    if dims[0] is not None:
+        values = values.movedim(dims[0], 0)
+        values, flat = values.flatten(0, 1), apart(index, values.shape[1])
+    return form.apply(values, flat, others.flatten(0, 1)).unflatten(0, index.shape[:2])
 
 
 def batched(size: int, dim: int | None, tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from coordnet.errors import UserError
-from coordnet.ranges import MAX_WEIGHTS as MAX_WEIGHTS
+from coordnet.ranges import MAX_WEIGHTS
 
 
 class Network(nn.Module, ABC):

@@ -7,27 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
+from config import composed
 from plain import PlainNetwork, plain_step
 from rich.progress import track
 from step import let_memory_go
 from timing import ratios, show, spread
 
-from coordnet.cli.train import plain
 from coordnet.config import Config
 from coordnet.metrics import psnr
 from coordnet.runs import metrics_file
 from coordnet.runs.run import prepare, start
 from coordnet.runtime import keep_memory
-from coordnet.shipped import config_dir
 
 GOALS = {"test/psnr_all": 27.3, "test/psnr": 26.5}
 Curve = list[dict[str, float]]
-
-
-def make_config() -> Config:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=["experiment=astronaut_fast", "trainer.pictures=end"]))
 
 
 def coordnet(config: Config) -> Curve:
@@ -38,7 +31,7 @@ def coordnet(config: Config) -> Curve:
 
 
 def plain_loop(config: Config) -> Curve:
-    """The same pixels, network, draws of frequencies, learning rate, schedule and batch, in float32 PyTorch."""
+    """The same pixels, network, frequencies, optimiser, schedule and batch, in float32 PyTorch."""
     let_memory_go()
     _, reference = prepare(config)
     image: Any = reference.batches.signal
@@ -84,7 +77,7 @@ def reached(curve: Curve, metric: str) -> float:
 def fit(rounds: int) -> Any:
     """Seconds of training, evaluations left out, until `experiment=astronaut_fast` and a plain float32 PyTorch loop of
     the same recipe reach 27.3 dB on all pixels and 26.5 dB on the offset grid; the seed of the loop's weights is 0."""
-    config = make_config()
+    config = composed("experiment=astronaut_fast", "trainer.pictures=end")
     ways: dict[str, Callable[[Config], Curve]] = {"coordnet": coordnet, "plain PyTorch": plain_loop}
     curves: dict[str, list[Curve]] = {name: [] for name in ways}
     for _ in track(range(rounds), "fit", transient=True):

@@ -5,11 +5,10 @@ from statistics import median
 from typing import Any
 
 import torch
-import yaml
-from plain import PlainHashGrid
+from config import composed
+from plain import PlainHashGrid, PlainLevels, PlainPlanes
 from timing import in_turns, ratios, show, spread
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from coordnet.build import build
 from coordnet.coords import Domain
@@ -23,26 +22,16 @@ POINTS = 16384
 RESOLUTION, CHANNELS = 256, 16
 
 
-def forward_and_back(function: nn.Module | Callable[[Tensor], Tensor], coords: Tensor) -> Callable[[], None]:
+def forward_and_back(module: nn.Module, coords: Tensor) -> Callable[[], None]:
     """Features, and where something is trained in them the gradients of their sum."""
 
     def run() -> None:
-        features = function(coords)
+        module.zero_grad()
+        features = module(coords)
         if features.requires_grad:
-            for weight in function.parameters() if isinstance(function, nn.Module) else ():
-                weight.grad = None
             features.sum().backward()
 
     return run
-
-
-def shipped(name: str, domain: Domain) -> Any:
-    """The encoding of a yaml, on its own; what its config takes from elsewhere is 0."""
-    node = yaml.safe_load((config_dir() / "encoding" / f"{name}.yaml").read_text())
-    chosen = {
-        key: 0 if isinstance(value, str) and value.startswith("${") else value for key, value in node.items()
-    }
-    return build(chosen, "encoding", domain=domain)
 
 
 def encodings(rounds: int) -> Any:
@@ -52,10 +41,8 @@ def encodings(rounds: int) -> Any:
     coords = 2 * torch.rand(POINTS, 2) - 1
     cases, widths = {}, {}
     for file in sorted((config_dir() / "encoding").glob("*.yaml")):
-        if "defaults:" in file.read_text():
-            continue
         try:
-            encoding = shipped(file.stem, domain)
+            encoding = build(composed(f"encoding={file.stem}")["encoding"], "encoding", domain=domain)
         except UserError:  # It takes another number of columns.
             continue
         cases[file.stem] = forward_and_back(encoding, coords)
@@ -78,49 +65,38 @@ def encodings(rounds: int) -> Any:
 
 def grids(rounds: int) -> Any:
     """Forward and backward of 16,384 points: the hash grid of 16 levels of 2 channels, from 16 to 2,048 cells and with
-    2^19 entries, in 3-D, beside gathering and summing the corners; and planes of 256 x 256 with 16 channels beside
-    PyTorch's grid_sample, which has no second derivatives."""
+    2^19 entries, in 3-D, beside gathering and summing the corners, from one table for all levels or from one for each;
+    and planes of 256 x 256 with 16 channels beside PyTorch's grid_sample, which has no second derivatives."""
     keep_memory()
     torch.manual_seed(0)
-    domain = Domain((2048,) * 3)
     coords = 2 * torch.rand(POINTS, 3) - 1
-    hashed = HashGrid(domain, finest=2048)
-    direct = PlainHashGrid(hashed.resolutions, 2**19)
-    direct.values.data.copy_(hashed.values.data)
+    unit = (coords + 1) / 2
+    hashed = HashGrid(Domain((2048,) * 3), finest=2048)
+    one = PlainHashGrid(hashed.resolutions, 2**hashed.log2_table)
+    each = PlainLevels(hashed.resolutions, 2**hashed.log2_table)
+    one.values.data.copy_(hashed.values.data)
+    for table, values in zip(each.parameters(), hashed.values.data.split(hashed.sizes), strict=True):
+        table.data.copy_(values)
     with torch.no_grad():
-        apart = float((hashed(coords) - direct((coords + 1) / 2)).abs().max())
-    assert apart < 1e-8, f"the two hash grids are {apart} apart, of values up to 1e-4"
+        features = hashed(coords)
+        apart = max(float((features - other).abs().max()) for other in (one(unit), each(unit)))
+    assert apart < 1e-8, f"hash grids are {apart} apart, of values up to 1e-4"
     factors = planes(Domain((RESOLUTION,) * 3), channels=CHANNELS)
-    tables = nn.ParameterList(nn.Parameter(torch.rand(1, CHANNELS, RESOLUTION, RESOLUTION)) for _ in range(3))
-
-    class Sampled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.tables = tables
-
-        def forward(self, coords: Tensor) -> Tensor:
-            pairs = [coords[None, None, :, axes] for axes in ([0, 1], [0, 2], [1, 2])]
-            return torch.cat(
-                [
-                    F.grid_sample(table, pair, padding_mode="border", align_corners=True)[0, :, 0]
-                    for table, pair in zip(self.tables, pairs, strict=True)
-                ]
-            )
-
     cases = {
         "hash grid": forward_and_back(hashed, coords),
-        "hash grid, gather and sum": forward_and_back(direct, (coords + 1) / 2),
+        "gather and sum, one table": forward_and_back(one, unit),
+        "gather and sum, a table per level": forward_and_back(each, unit),
         "planes": forward_and_back(factors, coords),
-        "planes, grid_sample": forward_and_back(Sampled(), coords),
+        "grid_sample": forward_and_back(PlainPlanes(RESOLUTION, CHANNELS), coords),
     }
     times = in_turns(cases, rounds, "grids", repeats=3)
-    beside = {"hash grid": "hash grid, gather and sum", "planes": "planes, grid_sample"}
+    ours = dict.fromkeys(cases, "hash grid") | {"grid_sample": "planes"}
     show(
         [
             {
                 "what": name,
                 "ms": spread(ms),
-                "times as fast": spread(ratios(times[beside[name]], ms)) if name in beside else "",
+                "times ours": "" if name in ours.values() else spread(ratios(ms, times[ours[name]])),
             }
             for name, ms in times.items()
         ]

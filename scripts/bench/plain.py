@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class PlainNetwork(nn.Module):
@@ -78,3 +79,30 @@ class PlainHashGrid(nn.Module):
         beyond = (place - low)[:, :, None]
         weights = torch.where(self.corners == 1, beyond, 1 - beyond).prod(dim=-1)
         return (self.values[index] * weights[..., None]).sum(dim=2).flatten(1)
+
+
+class PlainLevels(nn.Module):
+    """A hash grid level by level, each with a table of its own: `PlainHashGrid` side by side."""
+
+    def __init__(self, resolutions: list[int], table: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(PlainHashGrid([n], table) for n in resolutions)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([level(x) for level in self.levels], dim=-1)
+
+
+class PlainPlanes(nn.Module):
+    """Pictures (channels, n, n) for each pair of axes of [-1, 1]^3, interpolated by PyTorch's own operation."""
+
+    def __init__(self, n: int, channels: int) -> None:
+        super().__init__()
+        self.planes = nn.ParameterList(nn.Parameter(torch.rand(1, channels, n, n)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = [x[None, None, :, axes] for axes in ([0, 1], [0, 2], [1, 2])]
+        sampled = [
+            F.grid_sample(plane, pair, padding_mode="border", align_corners=True)[0, :, 0]
+            for plane, pair in zip(self.planes, pairs, strict=True)
+        ]
+        return torch.cat(sampled).T

@@ -8,17 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from config import composed
 from rich.progress import track
 from timing import ratios, show, spread
 
-from coordnet.cli.train import plain
 from coordnet.config import Config
 from coordnet.losses import mse
 from coordnet.runs import metrics_file
 from coordnet.runs.run import prepare, start
 from coordnet.runtime import keep_memory
-from coordnet.shipped import config_dir
 
 FIRST, LAST = 20, 120
 CASES = {
@@ -31,9 +29,7 @@ PATIENCE = 120
 
 def make_config(overrides: list[str]) -> Config:
     common = ["encoding=gaussian", "encoding.scale=10", "schedule=constant"]
-    steps = [f"max_steps={LAST}", f"eval_every={FIRST}"]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=[*common, *steps, *overrides]))
+    return composed(*common, f"max_steps={LAST}", f"eval_every={FIRST}", *overrides)
 
 
 def bare_step(config: Config) -> float:

@@ -106,7 +106,7 @@ class March(Rays):
         worth = self.places(origins, directions, near, far, distance)
         length = (far - near)[:, 0] / count
 
-        def densities(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        def weigh(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
             """Weights (n,) of samples on rays with nothing before them, and features (n, f)."""
             start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
             density, features = field.density(torch.addcmul(start, at[:, None], slope))
@@ -119,16 +119,16 @@ class March(Rays):
             ray, at = picked(worth, distance)
             if self.step is not None and self.step >= self.warmup:
                 with torch.no_grad():
-                    kept = bright(densities(ray, at)[0])
+                    kept = bright(weigh(ray, at)[0])
                 ray, at = ray.index_select(0, kept), at.index_select(0, kept)
-            weight, features = densities(ray, at)
+            weight, features = weigh(ray, at)
             total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, rays)
         else:
             total = origins.new_zeros(rays, behind.shape[-1] + 2)
             for part in chunks(count, SEGMENT):
                 through = 1 - total[:, -1]
                 ray, at = picked(worth[:, part] & (through > STOP)[:, None], distance[:, part])
-                weight, features = densities(ray, at)
+                weight, features = weigh(ray, at)
                 weight = weight * through.index_select(0, ray)
                 kept = bright(weight)
                 ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))

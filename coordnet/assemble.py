@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from coordnet.build import build, factory, matches
+from coordnet.build import build, factory
 from coordnet.config import Config
 from coordnet.data import Batches
-from coordnet.errors import UserError, shown
+from coordnet.errors import UserError
 from coordnet.fields import Field
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.forward_maps.sample import Sample
 from coordnet.radiance import RadianceField
+from coordnet.ranges import RATE, or_null
 from coordnet.reconstruction import Reconstruction
 from coordnet.runtime import choose_precision
 from coordnet.signals.base import Signal
@@ -99,8 +100,7 @@ def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optim
     if not isinstance(node, Mapping) or "encoding_lr" not in node:
         return factory(node, "optimizer", allow), None
     rate = node["encoding_lr"]
-    if rate is not None and not (matches(rate, float) and rate >= 0):
-        raise UserError(f"optimizer.encoding_lr={shown(rate)} must be a number of at least 0, or null for lr")
+    or_null(RATE).check("optimizer.encoding_lr", rate)
     rest = {name: value for name, value in node.items() if name != "encoding_lr"}
     return factory(rest, "optimizer", allow), rate
 

@@ -38,6 +38,7 @@ OWN_RANGES = {
 NOT_SHOWN = {
     "coordnet.encodings.fourier.sampled": ("unit_range",),
     "coordnet.encodings.window.Window": ("encoding",),
+    "coordnet.radiance.RadianceField": ("appearance", "direction"),
     "torch.optim.Adam": (
         "amsgrad",
         "capturable",
@@ -151,6 +152,7 @@ def check_config(config: Config) -> None:
     for key, allowed in (("precision", PRECISIONS), ("accelerator", ACCELERATORS), ("pictures", PICTURES)):
         if trainer[key] not in allowed:
             raise UserError(f"trainer.{key}={shown(trainer[key])} must be one of {', '.join(allowed)}")
+    check_options(config.get("radiance"), "radiance")
     for group in GROUPS:
         # By default a cosine is as long as the run, and one without steps has none.
         if group != "schedule" or config["max_steps"]:

@@ -9,7 +9,8 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
 from coordnet.fields import Encoded, Precision
-from coordnet.networks.base import MAX_WEIGHTS, Network
+from coordnet.networks.base import Network
+from coordnet.ranges import check_ranges
 
 # Where directions live; a default count of frequencies is read off it.
 SPHERE = Domain((16, 16, 16))
@@ -37,8 +38,8 @@ class RadianceField(Encoded):
         colour: From `in_dim` and `out_dim` to the network of the colour. None: the features f are the colour.
         num_features: Width of f, in [0, 2^16]; without a colour network it is that of the colour.
         activation: "softplus", "exp" (held below e^15) or "relu".
-        shift: Added before the activation: what is faint at the start is learnt from the front to the back.
-        scale: Of the density, above 0.
+        shift: Added before the activation, in [-100, 100]: what is faint at the start is learnt from the front to the back.
+        scale: Of the density, in (0, 2^28].
         precision: Of the hidden layers.
     """
 
@@ -63,10 +64,7 @@ class RadianceField(Encoded):
             raise UserError(
                 f"radiance: a radiance field has 3 dimensions, but the signal has {domain.dim}; use radiance=null"
             )
-        if not 0 <= num_features <= 2**16:
-            raise UserError(f"radiance.num_features={num_features} must lie between 0 and 2^16")
-        if not 0 < scale <= MAX_WEIGHTS:
-            raise UserError(f"radiance.scale={scale} must be above 0 and at most 2^28")
+        check_ranges(RadianceField, num_features=num_features, shift=shift, scale=scale)
         self.encoding = encoding
         self.appearance = appearance(domain=domain)
         self.direction = direction(domain=SPHERE)

@@ -124,6 +124,21 @@ EXPONENT = Range(0, 10)
 RATE = Range(0, 1e38)
 STEPS = Range(1, 10**9, whole=True)
 
+# Of scenes.
+VIEWS = Range(1, 4096, whole=True)
+WORLD = Range(-1e30, 1e30)
+POSED = {
+    "downscale": Range(1, 8192, "pixels", whole=True),
+    "resize": replace(RESIZE, high=8192),
+    "centre": replace(WORLD, entries=3),
+    "half_size": Range(1e-30, 1e30),
+    "train_views": Range(1, 2**20, whole=True, null=True),
+    "scored_views": Range(1, 2**20, whole=True, null=True),
+    "resolution": Range(2, 2**14, "cells", whole=True, null=True),
+}
+# Of a ray.
+SAMPLES = Range(1, 4096, whole=True)
+
 GRID = {"resolution": or_null(TWO_OR_MORE), "channels": COUNT}
 SAMPLED = {"scale": or_null(CYCLES), "num_frequencies": COUNT, "seed": SEED}
 PHOTOGRAPH = {"holdout": PICTURE_HOLDOUT, "crop": CROP, "resize": RESIZE}
@@ -179,6 +194,27 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "omega_hidden": OMEGA,
     },
     "coordnet.forward_maps.integrate.Integrate": {"num_samples": COUNT},
+    "coordnet.forward_maps.render.Render": {
+        "num_samples": SAMPLES,
+        "num_fine": replace(SAMPLES, low=0),
+        "seed": SEED,
+    },
+    "coordnet.forward_maps.march.March": {
+        "num_samples": replace(SAMPLES, low=32),
+        "budget": Range(2**10, 2**24, "samples", whole=True),
+        "resolution": Range(2, 512, "cells", whole=True),
+        "every": Range(1, 10**6, "steps", whole=True),
+        "warmup": Range(0, 10**6, "steps", whole=True),
+        "decay": Range(0, 1, above=True),
+        "threshold": Range(0, 1, below=True),
+        "min_weight": Range(0, 0.1),
+        "seed": SEED,
+    },
+    "coordnet.radiance.RadianceField": {
+        "num_features": replace(COUNT, low=0),
+        "shift": Range(-100, 100),
+        "scale": Range(0, 2**28, above=True),
+    },
     "coordnet.signals.analytic.zone_plate": {
         "size": SIZE,
         "holdout": HOLDOUT,
@@ -229,6 +265,24 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "frequencies": replace(LINE_FREQUENCY, entries=0),
         "seed": SEED,
     },
+    "coordnet.signals.blender.blender": POSED,
+    "coordnet.signals.transforms.transforms": {
+        **POSED,
+        "centre": or_null(POSED["centre"]),
+        "half_size": or_null(POSED["half_size"]),
+        "holdout": replace(VIEWS, low=0),
+    },
+    "coordnet.signals.scene.scene": {
+        "size": Range(8, 2048, "pixels", whole=True),
+        "views": VIEWS,
+        "held_out": VIEWS,
+        "frequency": Range(0, 1024, "cycles across the box"),
+        "radius": Range(1.8, 100, "half sides of the box"),
+        "elevation": Range(-89, 89, "degrees", entries=2),
+        "supersample": Range(1, 16, "rays", whole=True),
+        "seed": SEED,
+        "resolution": POSED["resolution"],
+    },
     "coordnet.signals.sequence.sequence": {
         "num_samples": Range(2, 2**16, whole=True),
         "seed": SEED,
@@ -259,13 +313,18 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     },
     "torch.optim.Adam": {
         "lr": RATE,
+        "encoding_lr": or_null(RATE),
         "betas": Range(0, 1, below=True, entries=2),
         "eps": SHARE,
         "weight_decay": RATE,
     },
-    "torch.optim.SGD": {"lr": RATE, "momentum": SHARE, "dampening": SHARE, "weight_decay": RATE},
+    "torch.optim.SGD": {
+        "lr": RATE,
+        "encoding_lr": or_null(RATE),
+        "momentum": SHARE, "dampening": SHARE, "weight_decay": RATE},
     "torch.optim.lr_scheduler.ConstantLR": {"factor": SHARE, "total_iters": replace(STEPS, low=0)},
     "torch.optim.lr_scheduler.CosineAnnealingLR": {"T_max": STEPS, "eta_min": RATE},
+    "torch.optim.lr_scheduler.ExponentialLR": {"gamma": SHARE},
 }
 
 

@@ -62,7 +62,7 @@ def test_the_ablation_of_the_page_on_ablations_runs_from_outside_the_package(tmp
 def test_every_command_in_a_document_is_one_that_exists(document: str) -> None:
     from coordnet.cli.main import COMMANDS
 
-    commands = re.findall(r"^(?: {4}|\$ )coordnet (\w+)", (ROOT / document).read_text(), re.MULTILINE)
+    commands = re.findall(r"^(?: {4}|\$ )coordnet ([\w-]+)", (ROOT / document).read_text(), re.MULTILINE)
     assert set(commands) <= set(COMMANDS)
 
 

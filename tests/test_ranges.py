@@ -21,16 +21,27 @@ from coordnet.config import GROUPS, NOT_SHOWN, check_config
 from coordnet.errors import UserError, shown
 from coordnet.ranges import RANGES, Range, spelled
 
-FILES = [file for group in GROUPS for file in sorted((shipped.config_dir() / group).glob("*.yaml"))]
+FILES = [file for group in (*GROUPS, "radiance") for file in sorted((shipped.config_dir() / group).glob("*.yaml"))]
 # What constructors take besides what a config says.
 GIVEN = {"args", "domain", "ellipses", "in_dim", "kwargs", "last_epoch", "optimizer", "out_dim", "params"}
+RADIANCE_GIVEN = {"channels", "encoding", "network", "precision", "value_range"}
+# What a run makes of an option itself.
+TAKEN = {"encoding_lr"}
 # Options without a default.
 NEEDED: dict[str, dict[str, Any]] = {
     "coordnet.encodings.fourier.sampled": {"distribution": "laplace"},
     "coordnet.encodings.window.Window": {"encoding": {"_target_": "coordnet.encodings.fourier.basic"}},
+    "coordnet.radiance.RadianceField": {
+        "direction": {"_target_": "coordnet.encodings.nothing.Nothing"},
+        "appearance": {"_target_": "coordnet.encodings.nothing.Nothing"},
+        "colour": None,
+    },
+    "coordnet.signals.blender.blender": {"path": "nowhere"},
     "coordnet.signals.fourier_features.fourier_features": {"kind": "text", "index": 0, "folder": "nowhere"},
     "coordnet.signals.image.image_file": {"path": "nowhere"},
     "coordnet.signals.image.skimage_image": {"name": "coffee"},
+    "coordnet.signals.scene.scene": {"scene": "fence"},
+    "coordnet.signals.transforms.transforms": {"path": "nowhere"},
 }
 
 
@@ -82,11 +93,13 @@ def test_every_number_that_a_shipped_target_takes_has_a_range_of_its_type(target
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     ranges = RANGES.get(target, {})
     known = {*ranges, *shipped.options()[target], *NOT_SHOWN.get(target, ())}
-    assert known == parameters.keys() - GIVEN
-    for option in known:
+    given = GIVEN | (RADIANCE_GIVEN if target == "coordnet.radiance.RadianceField" else set())
+    assert known - TAKEN == parameters.keys() - given
+    for option in known - TAKEN:
         is_number = any(matches(value, hints[option]) for value in (2, [2, 2]))
         assert is_number == (option in ranges), option
-    for option, numbers in ranges.items():
+    for option in ranges.keys() - TAKEN:
+        numbers = ranges[option]
         default = parameters[option].default
         assert default is inspect.Parameter.empty or numbers.holds(default), option
         any_list = None if numbers.entries is None else 0
@@ -141,10 +154,20 @@ def test_the_ends_of_every_range_are_allowed_and_what_is_beyond_is_refused_befor
 @pytest.mark.parametrize("target", [target for target in RANGES if target.startswith("coordnet.")])
 def test_constructors_refuse_the_same_in_the_same_words(target: str) -> None:
     from coordnet.coords import Domain
+    from coordnet.encodings.nothing import Nothing
+    from coordnet.networks.mlp import Mlp
 
     group = group_of(target)
+    cube = Domain((8, 8, 8))
     given: dict[str, Any] = {
-        "encoding": {"domain": Domain((8, 8, 8) if "spherical" in target else (8, 8))},
+        "radiance": {
+            "domain": cube,
+            "channels": 3,
+            "value_range": None,
+            "encoding": Nothing(cube),
+            "network": Mlp,
+        },
+        "encoding": {"domain": cube if "spherical" in target else Domain((8, 8))},
         "network": {"in_dim": 3, "out_dim": 1},
     }.get(group, {})
     for option, numbers in RANGES[target].items():

@@ -14,6 +14,7 @@ COMMANDS = {
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",
     "board": "TensorBoard on a directory of runs",
+    "make-scene": "a scene that is known exactly, as posed images on disk",
     "doctor": "whether this machine is fit: versions, cores, memory, disk, configs",
 }
 
@@ -21,7 +22,7 @@ USAGE = "\n".join(
     [
         "usage: coordnet COMMAND ...",
         "",
-        *(f"  {name:8} {text}" for name, text in COMMANDS.items()),
+        *(f"  {name:10} {text}" for name, text in COMMANDS.items()),
         "",
         "  coordnet COMMAND --help    says more",
         "",
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"{argv[0]} is no command{did_you_mean(argv[0], COMMANDS)}")
         if not all(map(is_utf8, argv)):
             raise UserError(f"the arguments must be UTF-8: {argv}")
-        importlib.import_module(f"coordnet.cli.{argv[0]}").main(argv[1:])
+        importlib.import_module(f"coordnet.cli.{argv[0].replace('-', '_')}").main(argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()
     except (UserError, Diverged, Interrupted) as error:

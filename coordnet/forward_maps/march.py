@@ -6,11 +6,11 @@ from torch import Tensor
 
 from coordnet.coords import chunks
 from coordnet.draws import generator
-from coordnet.errors import UserError
 from coordnet.forward_maps import volume
 from coordnet.forward_maps.base import Batch
 from coordnet.forward_maps.occupancy import Occupancy
-from coordnet.forward_maps.render import Rays, check_samples
+from coordnet.forward_maps.render import Rays
+from coordnet.ranges import check_ranges
 
 # What the draws of a step are for, besides its batch and its distances.
 CELLS = 2
@@ -55,15 +55,18 @@ class March(Rays):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        check_samples("num_samples", num_samples, FEWEST)
-        for name, value, low, high in (
-            ("budget", budget, 2**10, 2**24),
-            ("every", every, 1, 10**6),
-            ("warmup", warmup, 0, 10**6),
-            ("min_weight", min_weight, 0, 0.1),
-        ):
-            if not low <= value <= high:
-                raise UserError(f"forward_map.{name}={value} must lie between {low} and {high}")
+        check_ranges(
+            March,
+            num_samples=num_samples,
+            budget=budget,
+            resolution=resolution,
+            every=every,
+            warmup=warmup,
+            decay=decay,
+            threshold=threshold,
+            min_weight=min_weight,
+            seed=seed,
+        )
         self.num_samples = num_samples
         self.budget = budget
         self.every = every

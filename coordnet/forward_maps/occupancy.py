@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from coordnet.coords import chunks
-from coordnet.errors import UserError
 
 # Cells that are looked at in an update: this share of all at random, and as many of those that are occupied.
 SHARE = 8
@@ -30,12 +29,6 @@ class Occupancy(nn.Module):
 
     def __init__(self, resolution: int, length: float, decay: float, threshold: float) -> None:
         super().__init__()
-        if not 2 <= resolution <= 512:
-            raise UserError(f"forward_map.resolution={resolution} must lie between 2 and 512")
-        if not 0 < decay <= 1:
-            raise UserError(f"forward_map.decay={decay} must be above 0 and at most 1")
-        if not 0 <= threshold < 1:
-            raise UserError(f"forward_map.threshold={threshold} must be at least 0 and below 1")
         self.resolution = resolution
         self.length = length
         self.decay = decay

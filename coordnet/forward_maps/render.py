@@ -12,8 +12,8 @@ from coordnet.errors import UserError
 from coordnet.forward_maps import volume
 from coordnet.forward_maps.base import Batch, ForwardMap
 from coordnet.losses import mse
+from coordnet.ranges import check_ranges
 
-MOST_SAMPLES = 4096
 # Of an evaluation, at a time.
 RAYS = 4096
 # What the draws of a step are for, besides its batch.
@@ -87,8 +87,7 @@ class Render(Rays):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        check_samples("num_samples", num_samples, 1)
-        check_samples("num_fine", num_fine, 0)
+        check_ranges(Render, num_samples=num_samples, num_fine=num_fine, seed=seed)
         if coarse and not num_fine:
             raise UserError("forward_map.coarse=true needs forward_map.num_fine of at least 1")
         self.num_samples = num_samples
@@ -126,11 +125,6 @@ class Render(Rays):
         distance = torch.cat([distance, more], dim=-1).sort(dim=-1).values
         edges = bounds(near, distance, far)
         return shade(field, origins, directions, distance, edges, behind)[0] | first
-
-
-def check_samples(name: str, value: int, least: int) -> None:
-    if not least <= value <= MOST_SAMPLES:
-        raise UserError(f"forward_map.{name}={value} must be at least {least} and at most {MOST_SAMPLES}")
 
 
 def bounds(near: Tensor, distance: Tensor, far: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from pathlib import Path
 import torch
 
 from coordnet.errors import UserError
+from coordnet.ranges import check_ranges
 from coordnet.signals.frames import Frame, read_document
 from coordnet.signals.posed_images import Background, PosedImages, Views
 from coordnet.signals.view_files import evenly, read_views
@@ -34,7 +35,7 @@ def blender(
         resize: Or over areas, to (width, height).
         background: As of `PosedImages`.
         centre: Of the cube that holds the scene, in the files' units.
-        half_size: Half its side, in the files' units, in (1e-30, 1e30).
+        half_size: Half its side, in the files' units, in [1e-30, 1e30].
         train_views: To train on, evenly spaced; None takes all.
         scored_views: Of the val and of the test files, likewise.
         resolution: As of `PosedImages`.
@@ -42,7 +43,16 @@ def blender(
     Raises:
         UserError: Something cannot be read by these rules; the message names the file and the frame.
     """
-    check_box(centre, half_size)
+    check_ranges(
+        blender,
+        downscale=downscale,
+        resize=resize,
+        centre=centre,
+        half_size=half_size,
+        train_views=train_views,
+        scored_views=scored_views,
+        resolution=resolution,
+    )
 
     def views(split: str, key: str, count: int | None) -> Views | None:
         file = Path(path, f"transforms_{split}.json")
@@ -66,10 +76,3 @@ def blender(
             "(see docs/scenes.md), or set COORDNET_DATA to the directory that holds nerf_synthetic"
         )
     return PosedImages(train, val, test, background, resolution)
-
-
-def check_box(centre: Sequence[float], half_size: float) -> None:
-    if len(centre) != 3 or not max(map(abs, centre)) < 1e30:
-        raise UserError(f"signal.centre={list(centre)} must be three numbers below 1e30")
-    if not 1e-30 < half_size < 1e30:
-        raise UserError(f"signal.half_size={half_size} must lie between 1e-30 and 1e30")

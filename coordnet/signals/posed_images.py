@@ -16,7 +16,6 @@ from coordnet.signals.base import Evaluation, Predict, Samples, Signal
 Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
 
-MOST_RESOLUTION = 2**14
 RAYS_PER_CHUNK = 4096
 # In pixels, of the sides of a view in a picture.
 LONGEST = 512
@@ -84,10 +83,6 @@ class PosedImages(Signal):
     ) -> None:
         if background not in ("white", "black", "random"):
             raise UserError(f"signal.background={background!r} must be white, black or random")
-        if resolution is not None and not 2 <= resolution <= MOST_RESOLUTION:
-            raise UserError(
-                f"signal.resolution={resolution} must lie between 2 and {MOST_RESOLUTION}, or be null"
-            )
         self.train = train
         self.held_out = {name: views for name, views in (("val", val), ("test", test)) if views}
         self.background = background

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.signals.blender import check_box
+from coordnet.ranges import check_ranges
 from coordnet.signals.frames import Frame, read_document
 from coordnet.signals.posed_images import Background, PosedImages
 from coordnet.signals.view_files import evenly, read_views
@@ -55,7 +55,18 @@ def transforms(
     Raises:
         UserError: Something cannot be read by these rules; the message names the file and the frame.
     """
-    if holdout < 0 or holdout == 1:
+    check_ranges(
+        transforms,
+        holdout=holdout,
+        downscale=downscale,
+        resize=resize,
+        centre=centre,
+        half_size=half_size,
+        train_views=train_views,
+        scored_views=scored_views,
+        resolution=resolution,
+    )
+    if holdout == 1:
         raise UserError(f"signal.holdout={holdout} must be at least 2, or 0 to train on all pictures")
     file = find(path)
     document = read_document(file)
@@ -72,7 +83,8 @@ def transforms(
     if half_size is None:
         distance = torch.linalg.vector_norm(poses[..., 3] - middle, dim=-1).mean()
         half_size = SHARE * float(distance) * frames[0].number("aabb_scale", 1.0)
-    check_box(middle.tolist(), half_size)
+        if not half_size > 0:
+            raise UserError(f"{file}: its cameras stand where they look; set signal.half_size")
 
     train = read_views(evenly(kept, train_views, "train_views"), resize, downscale)
     train = train.boxed(middle.float(), half_size)

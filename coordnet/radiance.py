@@ -38,7 +38,7 @@ class RadianceField(Encoded):
         colour: From `in_dim` and `out_dim` to the network of the colour. None: the features f are the colour.
         num_features: Width of f, in [0, 2^16]; without a colour network it is that of the colour.
         activation: "softplus", "exp" (held below e^15) or "relu".
-        shift: Added before the activation, in [-100, 100]: what is faint at the start is learnt from the front to the back.
+        shift: Added before the activation, in [-100, 100]: what is faint at first is learnt from the front to the back.
         scale: Of the density, in (0, 2^28].
         precision: Of the hidden layers.
     """

@@ -272,7 +272,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "half_size": or_null(POSED["half_size"]),
         "holdout": replace(VIEWS, low=0),
     },
-    "coordnet.signals.scene.scene": {
+    "coordnet.signals.scene.known_scene": {
         "size": Range(8, 2048, "pixels", whole=True),
         "views": VIEWS,
         "held_out": VIEWS,
@@ -321,7 +321,10 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     "torch.optim.SGD": {
         "lr": RATE,
         "encoding_lr": or_null(RATE),
-        "momentum": SHARE, "dampening": SHARE, "weight_decay": RATE},
+        "momentum": SHARE,
+        "dampening": SHARE,
+        "weight_decay": RATE,
+    },
     "torch.optim.lr_scheduler.ConstantLR": {"factor": SHARE, "total_iters": replace(STEPS, low=0)},
     "torch.optim.lr_scheduler.CosineAnnealingLR": {"T_max": STEPS, "eta_min": RATE},
     "torch.optim.lr_scheduler.ExponentialLR": {"gamma": SHARE},

@@ -44,6 +44,13 @@ def test_its_derivative_is_the_transposed_matrix(channels: int) -> None:
     torch.testing.assert_close(spread, matrix(index, weights, 7).T @ gradients)
 
 
+def test_gradients_may_begin_anywhere_in_their_memory() -> None:
+    _, index, weights = case(2)
+    gradients = torch.randn(41 * 2, dtype=torch.float64)[1:81].view(40, 2)
+    spread = Spread.apply(gradients, index, weights, 7)
+    torch.testing.assert_close(spread, matrix(index, weights, 7).T @ gradients)
+
+
 @every_width
 def test_three_derivatives_of_one_form_agree(channels: int) -> None:
     """S is linear in each of its three arguments, so each derivative times its argument is S again."""

@@ -21,7 +21,9 @@ from coordnet.config import GROUPS, NOT_SHOWN, check_config
 from coordnet.errors import UserError, shown
 from coordnet.ranges import RANGES, Range, spelled
 
-FILES = [file for group in (*GROUPS, "radiance") for file in sorted((shipped.config_dir() / group).glob("*.yaml"))]
+FILES = [
+    file for group in (*GROUPS, "radiance") for file in sorted((shipped.config_dir() / group).glob("*.yaml"))
+]
 # What constructors take besides what a config says.
 GIVEN = {"args", "domain", "ellipses", "in_dim", "kwargs", "last_epoch", "optimizer", "out_dim", "params"}
 RADIANCE_GIVEN = {"channels", "encoding", "network", "precision", "value_range"}
@@ -40,7 +42,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "coordnet.signals.fourier_features.fourier_features": {"kind": "text", "index": 0, "folder": "nowhere"},
     "coordnet.signals.image.image_file": {"path": "nowhere"},
     "coordnet.signals.image.skimage_image": {"name": "coffee"},
-    "coordnet.signals.scene.scene": {"scene": "fence"},
+    "coordnet.signals.scene.known_scene": {"scene": "fence"},
     "coordnet.signals.transforms.transforms": {"path": "nowhere"},
 }
 

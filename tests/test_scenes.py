@@ -14,7 +14,7 @@ from coordnet.cameras import ray_box
 from coordnet.errors import UserError
 from coordnet.signals.blender import blender
 from coordnet.signals.posed_images import PosedImages
-from coordnet.signals.scene import SPLITS, orbit, scene, take
+from coordnet.signals.scene import SPLITS, known_scene, orbit, take
 from coordnet.signals.scenes import AMBIENT, GROUND, SCENES, SUN, make
 from coordnet.signals.solids import Ball, Box, Disc, Solid
 
@@ -75,7 +75,7 @@ def test_every_scene_is_inside_the_box_and_faces_the_eye(name: str) -> None:
     hits = make(name, 8.0, 0).trace(origins, directions)
     near, far = ray_box(origins, directions, -1.0, 1.0)
     distance = hits.distance[hits.hit]
-    assert 100 < hits.hit.sum()
+    assert hits.hit.sum() > 100
     assert (near[hits.hit] <= distance).all() and (distance <= far[hits.hit]).all()
     torch.testing.assert_close(hits.normal[hits.hit].norm(dim=-1), torch.ones(len(distance)))
     assert (hits.normal[~hits.hit] == 0).all() and (hits.colour[~hits.hit] == 0).all()
@@ -165,7 +165,7 @@ def test_cameras_look_at_the_middle_with_z_up() -> None:
 
 def test_the_ground_is_below() -> None:
     """Pictures are right side up: the disc's near rim is lower in the picture than the ball's top."""
-    signal = scene("checker", **SMALL)
+    signal = known_scene("checker", **SMALL)
     ball, rim = torch.tensor([0.0, 0.0, 0.6]), torch.tensor([0.0, 0.0, GROUND])
     for i in range(3):
         seen = signal.train.cameras.project(torch.stack([ball, rim]), torch.tensor([i, i]))
@@ -175,7 +175,7 @@ def test_the_ground_is_below() -> None:
 @pytest.mark.parametrize("name", SCENES)
 def test_pixels_are_means_of_exact_colours(name: str) -> None:
     """A pixel that is opaque holds its mean to half a step of its byte, whatever is behind."""
-    signal = scene(name, **{**SMALL, "views": 1})  # type: ignore[arg-type]
+    signal = known_scene(name, **{**SMALL, "views": 1})  # type: ignore[arg-type]
     cameras = signal.train.cameras
     corners = cameras.pixels()[:, None] + torch.tensor(
         [[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]]
@@ -190,7 +190,7 @@ def test_pixels_are_means_of_exact_colours(name: str) -> None:
 
 
 def test_held_out_cameras_stand_elsewhere() -> None:
-    signal = scene("checker", **SMALL)
+    signal = known_scene("checker", **SMALL)
     positions = [views.cameras.poses[..., 3] for views in (signal.train, signal.held_out["val"])]
     assert torch.cdist(positions[0], positions[1]).min() > 0.05
 
@@ -219,7 +219,7 @@ def test_the_yaml_builds_it() -> None:
 )
 def test_options_that_cannot_be_met_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        scene(**{"scene": "checker", **SMALL, **options})
+        known_scene(**{"scene": "checker", **SMALL, **options})
 
 
 def make_scene(folder: Path, *options: str) -> Any:
@@ -229,7 +229,7 @@ def make_scene(folder: Path, *options: str) -> Any:
 
 def test_a_scene_that_is_written_and_read_back_is_the_same(tmp_path: Path) -> None:
     assert make_scene(tmp_path / "out").returncode == 0
-    written, made = blender(str(tmp_path / "out")), scene("shine", **SMALL)
+    written, made = blender(str(tmp_path / "out")), known_scene("shine", **SMALL)
     index = torch.arange(made.num_observations)
     expected, found = made.observe(index), written.observe(index)
     for name, tolerance in {"origins": 1e-5, "directions": 1e-5, "value": 1 / 510}.items():

@@ -100,7 +100,7 @@ def test_the_yaml_builds_it(tmp_path: Path) -> None:
         ({"k4": 0.1}, "frame 7: lenses with k4"),
         ({"w": 80}, "frame 7: w and h are 80 x 6, but the picture has 8 x 6"),
         ({"fl_x": "wide"}, "frame 7: fl_x='wide' must be a finite number"),
-        ({"aabb_scale": 0}, "signal.half_size=0.0"),
+        ({"aabb_scale": 0}, "cameras stand where they look"),
         ({"frames": []}, "has no frames"),
     ],
 )

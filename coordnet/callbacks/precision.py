@@ -4,15 +4,14 @@ from typing import Any
 import lightning as L
 
 from coordnet.callbacks.evaluation import Evaluation
-from coordnet.fields import Field
-from coordnet.reconstruction import Reconstruction
+from coordnet.fields import Encoded
 from coordnet.runtime import CLOSE
 
 
 class Precision(L.Callback):
     """Goes over from bfloat16 to float32 at the first score so close that rounding is about to show.
 
-    The field keeps its precision in its state, so that whoever loads a checkpoint goes on in it. The callback must
+    A field keeps its precision in its state, so that whoever loads a checkpoint goes on in it. The callback must
     stand behind the Evaluation and before the Saving.
 
     Args:
@@ -23,10 +22,11 @@ class Precision(L.Callback):
         self.evaluation = evaluation
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        assert isinstance(pl_module, Reconstruction) and isinstance(pl_module.field, Field)
         latest = self.evaluation.latest
         if latest.get("step") == trainer.global_step and closeness(latest) >= CLOSE:
-            pl_module.field.precision = "float32"
+            for field in pl_module.modules():
+                if isinstance(field, Encoded):
+                    field.precision = "float32"
 
 
 def closeness(metrics: dict[str, float]) -> float:

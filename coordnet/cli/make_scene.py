@@ -7,7 +7,7 @@ from pathlib import Path
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="coordnet make-scene",
-        description="Write a scene that is known exactly in the format of NeRF's synthetic data, with a box of 1.5 units "
+        description="Write a scene that is known exactly in the format of NeRF's synthetic data, in a box of 1.5 units "
         "around it: transforms_{train,val,test}.json and PNG files with opacity. signal=blender reads it.",
     )
     parser.add_argument("name", help="checker, rotated, shine, fence or text")

@@ -176,7 +176,10 @@ def in_pairs(columns: Tensor) -> Tensor:
     """Two columns as one complex one, where their number is even: one pass adds both."""
     if columns.shape[-1] % 2:
         return columns
-    return torch.view_as_complex(columns.contiguous().unflatten(-1, (-1, 2)))
+    columns = columns.contiguous()
+    if columns.storage_offset() % 2:
+        columns = columns.clone()
+    return torch.view_as_complex(columns.unflatten(-1, (-1, 2)))
 
 
 def side_by_side(

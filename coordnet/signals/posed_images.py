@@ -12,6 +12,7 @@ from coordnet.coords import Domain, FieldFunction, chunks
 from coordnet.errors import UserError
 from coordnet.metrics import psnr, ssim
 from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.plan import Plan
 
 Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
@@ -68,6 +69,7 @@ class PosedImages(Signal):
             empty space can look like the background, and is white where views are scored.
         resolution: Cells along each axis of the domain, in [2, 2^14], which encodings take their frequencies from; None
             takes the longer side of the pictures in pixels, what a scene that fills them has across.
+        plan: What is known of the scene from above: scored too, and its errors by frequency are those of the run.
     """
 
     channels = 3
@@ -80,12 +82,14 @@ class PosedImages(Signal):
         test: Views | None = None,
         background: Background = "white",
         resolution: int | None = None,
+        plan: Plan | None = None,
     ) -> None:
         if background not in ("white", "black", "random"):
             raise UserError(f"signal.background={background!r} must be white, black or random")
         self.train = train
         self.held_out = {name: views for name, views in (("val", val), ("test", test)) if views}
         self.background = background
+        self.plan = plan
         self.domain = Domain((resolution or max(2, *train.cameras.size),) * 3)
         self.num_observations = train.images.shape[:3].numel()
 
@@ -126,7 +130,11 @@ class PosedImages(Signal):
         }
         score = metrics.get("val/psnr", metrics["train/psnr"])
         shown = list(renderings.values())[-1]
-        return Evaluation(metrics, lambda: pictures(shown), score, self.samples(shown))
+        samples = self.samples(shown)
+        if self.plan:
+            found, samples = self.plan.score(predict, torch.full((3,), float(self.background != "black")))
+            metrics |= found
+        return Evaluation(metrics, lambda: pictures(shown), score, samples)
 
     def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
         """A view as it is predicted, and its "target": each (height, width, channels)."""

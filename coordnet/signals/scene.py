@@ -11,6 +11,7 @@ from torch import Tensor
 from coordnet.cameras import Cameras
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
+from coordnet.signals.plan import plan
 from coordnet.signals.posed_images import Background, PosedImages, Views
 from coordnet.signals.scenes import Scene, make
 
@@ -24,7 +25,7 @@ SPLITS = ("train", "val", "test")
 Name = Literal["checker", "rotated", "shine", "fence", "text"]
 
 
-def scene(
+def known_scene(
     scene: Name,
     size: int = 100,
     views: int = 80,
@@ -52,13 +53,13 @@ def scene(
         background: As of `PosedImages`.
         resolution: As of `PosedImages`.
     """
-    check_ranges(scene, resolution=resolution)
+    check_ranges(known_scene, resolution=resolution)
     options = (size, radius, elevation, supersample, seed)
     train, val = (
         take(scene, frequency, split, count, *options)
         for split, count in (("train", views), ("val", held_out))
     )
-    return PosedImages(train, val, None, background, resolution)
+    return PosedImages(train, val, None, background, resolution, plan(make(scene, frequency, seed)))
 
 
 def take(
@@ -72,9 +73,9 @@ def take(
     supersample: int,
     seed: int,
 ) -> Views:
-    """The views of one of the splits train, val and test; options as of `scene`."""
+    """The views of one of the splits train, val and test; options as of `known_scene`."""
     check_ranges(
-        scene,
+        known_scene,
         **{"views" if split == "train" else "held_out": count},
         size=size,
         frequency=frequency,
@@ -115,7 +116,7 @@ def orbit(count: int, radius: float, elevation: Sequence[float], turn: float) ->
 
 
 def photograph(scene: Scene, cameras: Cameras, i: int, supersample: int) -> Tensor:
-    """(height, width, 4) uint8, each pixel the mean over supersample^2 rays; opacity is the share that meets something."""
+    """(height, width, 4) uint8: each pixel the mean of supersample^2 rays, opacity the share that meets something."""
     width, height = cameras.size
     steps = (torch.arange(supersample) + 0.5) / supersample - 0.5
     shifts = torch.cartesian_prod(steps, steps)

@@ -14,7 +14,7 @@ from coordnet.signals.posed_images import Views
 def write_views(folder: Path, split: str, views: Views) -> None:
     """transforms_{split}.json and {split}/r_0.png, ..., in a world whose box has half a side of 1.5.
 
-    The format has one angle of view and no centre: cameras must be alike, with square pixels and the axis in the middle.
+    The format has one angle of view and no centre: cameras are alike, with square pixels and the axis in the middle.
     """
     cameras = views.cameras.boxed(torch.zeros(3), 1 / HALF_SIZE)
     angle = 2 * math.atan(cameras.size[0] / 2 / float(cameras.focal[0, 0]))

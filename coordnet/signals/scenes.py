@@ -65,7 +65,7 @@ def plain(red: float, green: float, blue: float) -> Paint:
 
 
 def at(x: float, y: float, z: float) -> Tensor:
-    return torch.tensor([x, y, z])
+    return torch.tensor([x, y, z], dtype=torch.float32)
 
 
 def checker(frequency: float, seed: int) -> Scene:
@@ -122,7 +122,7 @@ def lettering(frequency: float, seed: int) -> Scene:
         ink = F.grid_sample(texture, place, padding_mode="border", align_corners=False)[0, 0, 0]
         return ink[:, None] * (0.75 + 0.25 * normals)
 
-    return Scene([Box(at(-half, -half, -half), at(half, half, half), paint)])
+    return Scene([Box(at(-half, -half, -half), at(half, half, half), paint)], lit=False)
 
 
 SCENES = {"checker": checker, "rotated": rotated, "shine": shine, "fence": fence, "text": lettering}

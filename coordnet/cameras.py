@@ -5,6 +5,7 @@ look along +z: see `from_opencv`. A pixel (column, row), counted from the upper 
 (column + 0.5, row + 0.5).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 
 # Newton's method doubles the digits at each: more than enough for lenses that OpenCV's model describes.
 ITERATIONS = 8
+# Mean square of cameras' x axes along a second direction; below, they look in parallel and may lean either way.
+PARALLEL = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,43 @@ class Cameras:
 def from_opencv(poses: Tensor) -> Tensor:
     """Poses (*, 3, 4) of cameras with y down that look along +z, in our axes; and back, as it is its own inverse."""
     return poses * poses.new_tensor([1, -1, -1, 1])
+
+
+def facing(positions: Tensor, up: Tensor) -> Tensor:
+    """Poses (n, 3, 4) of level cameras at positions (n, 3) that look at 0; up (3,) has length 1 and is up."""
+    back = F.normalize(positions, dim=-1)
+    right = F.normalize(torch.linalg.cross(up.expand_as(back), back), dim=-1)
+    return torch.stack([right, torch.linalg.cross(back, right), back, positions], dim=-1)
+
+
+def circle(count: int, radius: float, elevation: float, up: Tensor) -> Tensor:
+    """Poses (count, 3, 4) on a circle above 0 which they look at, evenly spaced and counter-clockwise seen from above.
+
+    Args:
+        count: At least 1.
+        radius: Distance from 0.
+        elevation: Above the plane through 0, in degrees, between -90 and 90.
+        up: (3,) of length 1.
+    """
+    level = up.abs().argmin()
+    first = F.normalize(torch.eye(3)[level] - up[level] * up, dim=0)
+    turn = 2 * math.pi * torch.arange(count)[:, None] / count
+    across = turn.cos() * first + turn.sin() * torch.linalg.cross(up, first)
+    angle = math.radians(elevation)
+    return facing(radius * (math.cos(angle) * across + math.sin(angle) * up), up)
+
+
+def upright(poses: Tensor) -> Tensor:
+    """The direction (3,) of length 1 that is up for level cameras with poses (n, 3, 4).
+
+    It is the one that is most nearly perpendicular to the x axes of all; where those are alike, the part of the mean
+    y axis that is perpendicular to them.
+    """
+    x, y = poses[..., 0], poses[..., 1].mean(dim=0)
+    spread, directions = torch.linalg.eigh(x.T @ x / len(x))
+    if spread[1] < PARALLEL:
+        return F.normalize(y - (y @ directions[:, 2]) * directions[:, 2], dim=0)
+    return directions[:, 0] * (1 if directions[:, 0] @ y > 0 else -1)
 
 
 def distorted(plane: Tensor, coefficients: Tensor) -> Tensor:

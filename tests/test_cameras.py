@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras, distorted, from_opencv, ray_box, ray_sphere, undistorted
+from coordnet.cameras import (
+    Cameras,
+    circle,
+    distorted,
+    from_opencv,
+    ray_box,
+    ray_sphere,
+    undistorted,
+    upright,
+)
 
 # k1, k2, p1, p2, k3: a wide lens with a strong barrel.
 LENS = torch.tensor([[-0.2, 0.05, 0.01, -0.005, 0.002]])
@@ -185,3 +194,40 @@ def test_entry_and_exit_of_a_ball(
 ) -> None:
     found = ray_sphere(torch.tensor([origin]).float(), torch.tensor([direction]).float(), radius=2.0)
     assert (found[0].item(), found[1].item()) == pytest.approx((near, far), abs=1e-5)
+
+
+def rotation(seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    q, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator))
+    return q * torch.linalg.det(q)
+
+
+@pytest.mark.parametrize("up", [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8], [0.0, -0.6, 0.8]])
+def test_a_circle_looks_at_the_middle_from_one_height_and_keeps_the_horizon_level(up: list[float]) -> None:
+    vertical = torch.tensor(up)
+    poses = circle(12, 3.0, 30.0, vertical)
+    x, y, back, positions = poses.unbind(-1)
+    rotations = poses[:, :, :3]
+    torch.testing.assert_close(rotations.mT @ rotations, torch.eye(3).expand(12, 3, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(12))
+    torch.testing.assert_close(positions, 3 * back)
+    torch.testing.assert_close(positions @ vertical, torch.full((12,), 1.5))
+    torch.testing.assert_close(x @ vertical, torch.zeros(12), atol=1e-6, rtol=0)
+    assert (y @ vertical > 0).all()
+    # Evenly, and counter-clockwise around `up`.
+    turned = torch.linalg.cross(positions, positions.roll(-1, dims=0)) @ vertical
+    torch.testing.assert_close(turned, torch.full((12,), (3 * math.cos(math.pi / 6)) ** 2 / 2))
+
+
+def test_up_is_what_level_cameras_agree_on() -> None:
+    """Wherever they stand; their y axes alone would lean towards the side with more of them."""
+    turn = rotation(3)
+    poses = torch.cat([circle(9, 3.0, 40.0, turn[:, 2])[:4], circle(7, 2.0, -20.0, turn[:, 2])[:2]])
+    torch.testing.assert_close(upright(poses), turn[:, 2])
+
+
+def test_up_of_cameras_in_parallel_is_up_in_their_pictures() -> None:
+    turn = rotation(4)
+    poses = torch.cat([turn, torch.zeros(3, 1)], dim=-1).expand(5, 3, 4)
+    torch.testing.assert_close(upright(poses), turn[:, 1])
+    torch.testing.assert_close(upright(poses[:1]), turn[:, 1])

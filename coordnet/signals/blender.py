@@ -1,8 +1,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
 from coordnet.signals.frames import Frame, read_document
@@ -60,8 +58,7 @@ def blender(
             return None
         document = read_document(file)
         frames = [Frame(file, i, document) for i in range(len(document["frames"]))]
-        found = read_views(evenly(frames, count, key), resize, downscale)
-        return found.boxed(torch.tensor(centre), half_size)
+        return read_views(evenly(frames, count, key), resize, downscale)
 
     try:
         train = views("train", "train_views", train_views)
@@ -75,4 +72,4 @@ def blender(
             f"signal.path={path!r} has no transforms_train.json; give the folder of a scene in Blender format "
             "(see docs/scenes.md), or set COORDNET_DATA to the directory that holds nerf_synthetic"
         )
-    return PosedImages(train, val, test, background, resolution)
+    return PosedImages(train, val, test, background, resolution, centre=centre, half_size=half_size)

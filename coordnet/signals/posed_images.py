@@ -31,7 +31,7 @@ class Views(NamedTuple):
 
     Attributes:
         images: (n, height, width, 3 or 4) uint8; a fourth channel is opacity, which colours are not multiplied by.
-        cameras: n of them, in coordinates that have the scene in [-1, 1]^3.
+        cameras: n of them, in one world.
     """
 
     images: Tensor
@@ -52,7 +52,8 @@ class PosedImages(Signal):
     """A scene known by pictures from known places: use with a forward map that renders rays.
 
     The scene is the cube [-1, 1]^3: the world's coordinates, moved and divided by one number, half the side of a cube
-    in the world. Rays have unit directions, so distances along them, and densities, are in units of half that side.
+    in the world. All views are brought there. Rays have unit directions, so distances along them, and densities, are in
+    units of half that side.
 
     An observation is a pixel of a picture to train on: the ray through its centre, its colour on the background, and
     that background, which what is rendered is to be laid on.
@@ -70,6 +71,8 @@ class PosedImages(Signal):
         resolution: Cells along each axis of the domain, in [2, 2^14], which encodings take their frequencies from; None
             takes the longer side of the pictures in pixels, what a scene that fills them has across.
         plan: What is known of the scene from above: scored too, and its errors by frequency are those of the run.
+        centre: Of the cube that holds the scene, in the world that views are given in.
+        half_size: Half its side, likewise.
     """
 
     channels = 3
@@ -83,11 +86,19 @@ class PosedImages(Signal):
         background: Background = "white",
         resolution: int | None = None,
         plan: Plan | None = None,
+        centre: Sequence[float] = (0.0, 0.0, 0.0),
+        half_size: float = 1.0,
     ) -> None:
         if background not in ("white", "black", "random"):
             raise UserError(f"signal.background={background!r} must be white, black or random")
-        self.train = train
-        self.held_out = {name: views for name, views in (("val", val), ("test", test)) if views}
+        self.centre = torch.tensor(centre, dtype=torch.float32)
+        self.half_size = half_size
+        self.train = train.boxed(self.centre, half_size)
+        self.held_out = {
+            name: views.boxed(self.centre, half_size)
+            for name, views in (("val", val), ("test", test))
+            if views
+        }
         self.background = background
         self.plan = plan
         self.domain = Domain((resolution or max(2, *train.cameras.size),) * 3)
@@ -108,6 +119,11 @@ class PosedImages(Signal):
             # Float64: there are more pixels than float32 can count.
             return (index[:, None] * torch.tensor(SPREAD, dtype=torch.float64)).frac().float()
         return torch.full((len(index), 3), float(self.background == "white"))
+
+    @property
+    def backdrop(self) -> Tensor:
+        """The background (3,) that views are scored and shown on."""
+        return torch.full((3,), float(self.background != "black"))
 
     def fingerprint(self) -> str:
         found = hashlib.sha256()
@@ -132,25 +148,14 @@ class PosedImages(Signal):
         shown = list(renderings.values())[-1]
         samples = self.samples(shown)
         if self.plan:
-            found, samples = self.plan.score(predict, torch.full((3,), float(self.background != "black")))
+            found, samples = self.plan.score(predict, self.backdrop)
             metrics |= found
         return Evaluation(metrics, lambda: pictures(shown), score, samples)
 
     def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
         """A view as it is predicted, and its "target": each (height, width, channels)."""
-        behind = torch.full((3,), float(self.background != "black"))
-        pixels = views.cameras.pixels()
-        parts = []
-        for part in chunks(len(pixels), RAYS_PER_CHUNK):
-            origins, directions = views.cameras.rays(torch.full((len(pixels[part]),), i), pixels[part])
-            rays = {"origins": origins, "directions": directions, "background": behind.expand_as(origins)}
-            parts.append(predict(rays))
-        target = composite(views.images[i], behind)
-        return {"target": target} | {
-            name: torch.cat([part[name] for part in parts]).reshape(*target.shape[:2], -1)
-            for name in ("value", "depth", "opacity")
-            if name in parts[0]
-        }
+        target = composite(views.images[i], self.backdrop)
+        return {"target": target} | view(views.cameras, i, self.backdrop, predict)
 
     def samples(self, renderings: Sequence[Rendering]) -> Samples:
         """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
@@ -159,6 +164,34 @@ class PosedImages(Signal):
             for name in ("value", "target")
         )
         return Samples(prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2)
+
+
+def bands(size: tuple[int, int]) -> list[slice]:
+    """Rows of pictures of (width, height) that are seen at a time, so that memory does not grow with the height."""
+    return list(chunks(size[1], max(1, RAYS_PER_CHUNK // size[0])))
+
+
+def band(cameras: Cameras, i: int, rows: slice, background: Tensor, predict: Predict) -> dict[str, Tensor]:
+    """What camera i sees in some rows on a background (3,): value, and depth and opacity where they are predicted.
+
+    Each (rows, width, channels).
+    """
+    row, column = torch.meshgrid(
+        torch.arange(rows.start, rows.stop), torch.arange(cameras.size[0]), indexing="ij"
+    )
+    pixels = torch.stack([column, row], dim=-1).flatten(0, 1) + 0.5
+    origins, directions = cameras.rays(torch.full((len(pixels),), i), pixels)
+    behind = background.expand_as(origins)
+    seen = predict({"origins": origins, "directions": directions, "background": behind})
+    return {
+        name: seen[name].unflatten(0, row.shape) for name in ("value", "depth", "opacity") if name in seen
+    }
+
+
+def view(cameras: Cameras, i: int, background: Tensor, predict: Predict) -> dict[str, Tensor]:
+    """All that camera i sees: the bands as one, (height, width, channels)."""
+    parts = [band(cameras, i, rows, background, predict) for rows in bands(cameras.size)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def composite(pixels: Tensor, background: Tensor) -> Tensor:

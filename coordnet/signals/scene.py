@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras
+from coordnet.cameras import Cameras, facing
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
 from coordnet.signals.plan import plan
@@ -111,8 +111,7 @@ def orbit(count: int, radius: float, elevation: Sequence[float], turn: float) ->
     azimuth = turn + GOLDEN_ANGLE * i
     across = (1 - height**2).sqrt()
     back = torch.stack([across * azimuth.cos(), across * azimuth.sin(), height], dim=-1)
-    right = torch.stack([-azimuth.sin(), azimuth.cos(), torch.zeros_like(azimuth)], dim=-1)
-    return torch.stack([right, torch.linalg.cross(back, right), back, radius * back], dim=-1).float()
+    return facing(radius * back, back.new_tensor([0, 0, 1])).float()
 
 
 def photograph(scene: Scene, cameras: Cameras, i: int, supersample: int) -> Tensor:

@@ -87,11 +87,10 @@ def transforms(
             raise UserError(f"{file}: its cameras stand where they look; set signal.half_size")
 
     train = read_views(evenly(kept, train_views, "train_views"), resize, downscale)
-    train = train.boxed(middle.float(), half_size)
-    if not held_out:
-        return PosedImages(train, None, None, background, resolution)
-    val = read_views(evenly(held_out, scored_views, "scored_views"), resize, downscale)
-    return PosedImages(train, val.boxed(middle.float(), half_size), None, background, resolution)
+    val = None
+    if held_out:
+        val = read_views(evenly(held_out, scored_views, "scored_views"), resize, downscale)
+    return PosedImages(train, val, None, background, resolution, centre=middle.tolist(), half_size=half_size)
 
 
 def find(path: str) -> Path:

@@ -42,16 +42,20 @@ def read_views(frames: Sequence[Frame], size: Sequence[int] | None, downscale: i
             )
         images.append(averaged(image, target_size(whole, size, downscale)))
     assert whole is not None
-    focal, centre, lens = zip(*(frame.intrinsics(whole) for frame in frames), strict=True)
+    return Views(stack(images), read_cameras(frames, whole).resized(target_size(whole, size, downscale)))
+
+
+def read_cameras(frames: Sequence[Frame], size: tuple[int, int]) -> Cameras:
+    """The cameras of frames whose pictures have (width, height), in world units."""
+    focal, centre, lens = zip(*(frame.intrinsics(size) for frame in frames), strict=True)
     distortion = torch.tensor(lens)
-    cameras = Cameras(
+    return Cameras(
         torch.stack([frame.pose() for frame in frames]).float(),
         torch.tensor(focal),
         torch.tensor(centre),
-        whole,
+        size,
         distortion if distortion.any() else None,
     )
-    return Views(stack(images), cameras.resized(target_size(whole, size, downscale)))
 
 
 def stack(images: list[Tensor]) -> Tensor:

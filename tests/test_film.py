@@ -37,7 +37,7 @@ def test_a_film_shows_the_pictures_in_the_order_of_steps_and_stays_at_the_last(r
     path = film(run)
     assert path == run / "film.gif"
     frames = imageio.imread(path, index=None)
-    assert frames.shape == (len(STEPS), 60, 160, 3)
+    assert frames.shape == (len(STEPS), 59, 160, 3)
     assert levels(frames) == pytest.approx([0, 40, 80, 120, 160], abs=2)
     durations = [imageio.immeta(path, index=i)["duration"] for i in range(len(STEPS))]
     assert durations == [1000 / RATE] * (len(STEPS) - 1) + [LAST * 1000 / RATE]

@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_the_directory_as_it_was(stand_in: Stand) -> None:
 
 def test_a_file_that_exists_or_appears_meanwhile_is_left_as_it_is(stand_in: Stand, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
-    with pytest.raises(UserError, match=r"^[^\n]*a\.png exists; choose another --output$"):
+    with pytest.raises(UserError, match=r"^--output=[^\n]*a\.png exists already; choose another file$"):
         render(stand_in(never, 3), output=tmp_path / "a.png")
 
     def field(coords: Tensor) -> Tensor:

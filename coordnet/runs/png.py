@@ -1,14 +1,15 @@
 """PNG files of any size, written band by band (PNG specification, 3rd edition, W3C 2025)."""
 
-import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from coordnet.runs.new_file import new_file
 from coordnet.viz import Picture
 
 # By the number of channels: grey, RGB, RGBA.
@@ -20,30 +21,30 @@ def write(path: Path, shape: tuple[int, int, int], bands: Iterable[Picture]) -> 
     """Write a new file. It stands at `path` once it is whole, and whatever happens nothing else is left.
 
     Args:
-        path: In a directory that exists; that it can be written to is known before the first band is asked for.
+        path: That it can be written to is known before the first band is asked for.
         shape: (height, width, channels) of the picture; 1, 3 or 4 channels.
         bands: From top to bottom, each (rows, width, channels).
 
     Raises:
         OSError: It cannot be written, or a file at `path` has appeared meanwhile.
     """
+    with writing(path, shape) as add:
+        for band in bands:
+            add(band)
+
+
+@contextmanager
+def writing(path: Path, shape: tuple[int, int, int]) -> Iterator[Callable[[Picture], None]]:
+    """`write` for whoever has several files to write at once: takes a band at each call."""
     height, width, channels = shape
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
-    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(b"\x89PNG\r\n\x1a\n")
-            write_chunk(file, b"IHDR", header)
-            compressor = zlib.compressobj()
-            for band in bands:
-                write_chunk(file, b"IDAT", compressor.compress(filtered(band)))
-            write_chunk(file, b"IDAT", compressor.flush())
-            write_chunk(file, b"IEND", b"")
-        if path.exists():
-            raise FileExistsError(f"{path} has appeared meanwhile; it is left as it is")
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(path) as partial, partial.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        write_chunk(file, b"IHDR", header)
+        compressor = zlib.compressobj()
+        yield lambda band: write_chunk(file, b"IDAT", compressor.compress(filtered(band)))
+        write_chunk(file, b"IDAT", compressor.flush())
+        write_chunk(file, b"IEND", b"")
 
 
 def write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:

@@ -3,15 +3,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from coordnet import viz
+from coordnet.console import bar
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.errors import UserError
 from coordnet.runs import png
+from coordnet.runs.new_file import check_new
 from coordnet.runs.run import load_model
+from coordnet.signals.posed_images import PosedImages
 
 POINTS_PER_BAND = 1 << 18
 MAX_SIDE = 1 << 16
@@ -47,6 +48,8 @@ def render(
     _, model = load_model(run, which, allow)
     signal = model.batches.signal
     domain = signal.domain
+    if isinstance(signal, PosedImages):
+        raise UserError(f"{run} holds a scene; choose one of its views with --frame")
     if domain.dim != 2:
         raise UserError(f"{run} holds a signal in {domain.dim} dimensions; render makes images of 2")
     if signal.channels not in png.COLOUR_TYPES:
@@ -64,9 +67,7 @@ def render(
     if min(size) < 1 or max(size) > MAX_SIDE:
         raise UserError(f"--size {size[0]}x{size[1]} must lie between 1x1 and {MAX_SIDE}x{MAX_SIDE}")
     path = output or run / "images" / f"render-{size[0]}x{size[1]}.png"
-    if path.exists():
-        raise UserError(f"{path} exists; choose another --output")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_new(path, "--output")
     bands = evaluate_grid(model.field, domain, box, size)
     png.write(path, (size[1], size[0], signal.channels), bands)
     return path
@@ -81,9 +82,7 @@ def evaluate_grid(
     x = pixel_centres(box[0], box[2], width)
     y = pixel_centres(box[1], box[3], height)
     parts = list(chunks(height, max(1, POINTS_PER_BAND // width)))
-    console = Console(stderr=True)
-    silent = len(parts) < 4 or not console.is_terminal
-    for part in track(parts, "rendering", console=console, transient=True, disable=silent):
+    for part in bar(parts, "rendering"):
         rows, columns = torch.meshgrid(y[part], x, indexing="ij")
         position = torch.stack([columns, rows], dim=-1)
         coords = (2 * position - torch.tensor(domain.size)) / max(domain.size)

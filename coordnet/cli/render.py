@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from coordnet.errors import Interrupted
+from coordnet.errors import Interrupted, UserError
 
 
 def numbers(count: int, kind: type) -> Callable[[str], tuple[float, ...]]:
@@ -29,7 +29,8 @@ def end(number: int, frame: FrameType | None) -> None:
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="coordnet render",
-        description="Evaluate a trained image at any size and crop, in chunks, to PNG.",
+        description="Evaluate a trained image at any size and crop, or a view of a trained scene at any scale, in "
+        "chunks, to PNG.",
     )
     parser.add_argument("run", type=Path, help="the run's directory")
     size = parser.add_mutually_exclusive_group()
@@ -38,13 +39,45 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--crop", type=numbers(4, float), metavar="L,T,R,B", help="part to show, in pixels of the original"
     )
-    parser.add_argument("--output", type=Path, help="default: images/render-WxH.png in the run; a new file")
+    parser.add_argument("--frame", type=int, metavar="N", help="of a scene: view number N, from 0")
+    parser.add_argument(
+        "--split",
+        choices=("val", "test", "train"),
+        help="of a scene: the views that N counts (default: the first of these that there are)",
+    )
+    parser.add_argument(
+        "--depth", action="store_true", help="of a scene: write the depth too, beside it as ...-depth.png"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="default: images/render-WxH.png or images/view-SPLIT-N-WxH.png in the run; a new file",
+    )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
         "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."
     )
     options = parser.parse_args(argv)
+    is_view = options.frame is not None
+    for name in ("size", "crop") if is_view else ("split", "depth"):
+        if getattr(options, name):
+            raise UserError(f"--{name} goes {'without' if is_view else 'with'} --frame")
     signal.signal(signal.SIGTERM, end)
+    if is_view:
+        from coordnet.runs.view import render_view
+
+        paths = render_view(
+            options.run,
+            options.frame,
+            options.split,
+            options.scale,
+            options.output,
+            options.depth,
+            options.checkpoint,
+            options.allow,
+        )
+        print(*paths, sep="\n")
+        return
     from coordnet.runs.render import render
 
     path = render(

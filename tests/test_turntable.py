@@ -1,0 +1,150 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+from scenes import Solid
+from torch import Tensor
+
+from coordnet import viz
+from coordnet.cameras import Cameras
+from coordnet.errors import UserError
+from coordnet.forward_maps.render import Render
+from coordnet.runs import turntable as module
+from coordnet.runs.turntable import along, around, pictures, turntable
+from coordnet.signals.posed_images import PosedImages, view
+from coordnet.signals.scene import known_scene
+
+CENTRE, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
+
+
+@pytest.fixture(scope="module")
+def signal() -> PosedImages:
+    """A scene in a world whose box is not the unit box."""
+    views = known_scene("checker", size=20, views=5, held_out=1, supersample=1).train
+    world = views.boxed(-torch.tensor(CENTRE) / HALF_SIZE, 1 / HALF_SIZE)
+    return PosedImages(world, centre=CENTRE, half_size=HALF_SIZE, background="black")
+
+
+def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The ball whose colour is its normal."""
+    return Render(num_samples=200).eval()(Solid(), batch)
+
+
+MODEL = SimpleNamespace(predict=predict)
+
+
+@pytest.fixture
+def run(signal: PosedImages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(module, "load_scene", lambda *_: (signal, MODEL))
+    return tmp_path
+
+
+def test_cameras_go_around_as_far_and_as_high_as_those_trained_on(signal: PosedImages) -> None:
+    """Heights on the orbit are even in the sine of the elevation, between 5 and 75 degrees."""
+    low, high = math.sin(math.radians(5)), math.sin(math.radians(75))
+    elevations = [math.asin(low + (high - low) * (i + 0.5) / 5) for i in range(5)]
+    cameras = around(signal.train.cameras, (20, 20), 8, None)
+    positions = cameras.poses[..., 3]
+    torch.testing.assert_close(positions.norm(dim=-1), torch.full((8,), 2.7))
+    torch.testing.assert_close(positions[:, 2], torch.full((8,), 2.7 * math.sin(sum(elevations) / 5)))
+    torch.testing.assert_close(cameras.poses[:, 2, 0], torch.zeros(8), atol=1e-6, rtol=0)
+    assert (cameras.poses[:, 2, 1] > 0).all()
+    seen = cameras.project(torch.zeros(8, 3), torch.arange(8))
+    torch.testing.assert_close(seen, torch.full((8, 2), 10.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(cameras.focal[0], signal.train.cameras.focal[0])
+    lower = around(signal.train.cameras, (20, 20), 8, -30.0).poses[:, 2, 3]
+    torch.testing.assert_close(lower, torch.full((8,), -1.35))
+
+
+def test_a_wider_picture_shows_more_at_its_sides(signal: PosedImages) -> None:
+    cameras = around(signal.train.cameras, (60, 40), 1, None)
+    torch.testing.assert_close(cameras.focal, 2 * signal.train.cameras.focal[:1])
+    assert cameras.size == (60, 40) and cameras.centre.tolist() == [[30, 20]]
+
+
+def test_each_picture_is_what_is_predicted_for_its_camera(signal: PosedImages) -> None:
+    cameras = around(signal.train.cameras, (16, 12), 3, None)
+    frames = list(pictures(cameras, signal, MODEL))  # type: ignore[arg-type]
+    assert len(frames) == 3
+    for i, frame in enumerate(frames):
+        origins, directions = cameras.rays(torch.full((192,), i), cameras.pixels())
+        batch = {"origins": origins, "directions": directions, "background": torch.zeros(192, 3)}
+        expected = viz.to_pixels(predict(batch)["value"].view(12, 16, 3).numpy())
+        assert np.abs(frame.astype(int) - expected).max() <= 1
+
+
+def test_a_video_turns_around_an_upright_scene(run: Path) -> None:
+    """The ball's top is blue in all pictures; its red side comes and goes."""
+    path = turntable(run, frames=6, rate=10, scale=1.5, elevation=0)
+    assert path == run / "turntable.gif"
+    frames = imageio.imread(path, index=None).astype(float)
+    assert frames.shape == (6, 30, 30, 3)
+    assert imageio.immeta(path, index=0)["duration"] == 100
+    assert (frames[:, 0] < 10).all(), "the background is the signal's"
+    assert (frames[:, 12, 13:17, 2] > frames[:, 18, 13:17, 2] + 30).all()
+    red = frames[:, 15, 15, 0]
+    assert red.max() > 200 and red.min() < 60 and np.argmax(red) == 0
+
+
+def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> None:
+    """The cameras trained on, written as the files have them, see what they saw."""
+    world = signal.train.cameras.boxed(-torch.tensor(CENTRE) / HALF_SIZE, 1 / HALF_SIZE)
+    angle = 2 * math.atan(10 / float(world.focal[0, 0]))
+    frames = [{"transform_matrix": [*pose.tolist(), [0, 0, 0, 1]]} for pose in world.poses[:3]]
+    file = run / "path.json"
+    file.write_text(json.dumps({"camera_angle_x": angle, "frames": frames}))
+    cameras = along(file, (20, 20), signal)
+    torch.testing.assert_close(cameras.poses, signal.train.cameras.poses[:3])
+    torch.testing.assert_close(cameras.focal, signal.train.cameras.focal[:3])
+    out = turntable(run, path=file, out=run / "a.gif")
+    expected = [
+        view(signal.train.cameras, i, signal.backdrop, predict)["value"].numpy() * 255 for i in range(3)
+    ]
+    assert np.abs(imageio.imread(out, index=None) - np.stack(expected)).mean() < 3
+
+
+def test_cameras_on_one_side_and_upside_down_have_their_own_up(signal: PosedImages) -> None:
+    flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    cameras = signal.train.cameras
+    flipped = around(replace(cameras, poses=flip @ cameras.poses), (20, 20), 4, None)
+    assert (flipped.poses[:, 2, 3] < 0).all() and (flipped.poses[:, 2, 1] < 0).all()
+
+
+def test_one_camera_straight_above_is_enough() -> None:
+    above = torch.tensor([[[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3]]])
+    cameras = Cameras(above, torch.full((1, 2), 10.0), torch.full((1, 2), 5.0), (10, 10))
+    assert around(cameras, (10, 10), 4, None).poses.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"frames": 0}, r"--frames=0 must be a whole number from 1 to"),
+        ({"rate": 0.0}, r"--fps=0\.0 must be a number from 1 to 50"),
+        ({"elevation": 90.0}, r"--elevation=90\.0 must be a number from -89 to 89 degrees"),
+        ({"scale": -1.0}, r"--scale=-1\.0 must"),
+        ({"scale": 1000.0}, r"--size=\(20000, 20000\) must be a list of 2 whole numbers from 1 to 4096"),
+        ({"size": (0, 3)}, r"--size=\(0, 3\) must"),
+        ({"out": Path("a.avi")}, r"--out=a\.avi must end in \.gif or \.mp4"),
+        ({"path": Path("nowhere.json")}, r"nowhere\.json cannot be read"),
+        ({"path": Path("a.json"), "frames": 3}, r"--path=a\.json has the cameras"),
+        ({"path": Path("a.json"), "elevation": 0.0}, r"--path=a\.json has the cameras"),
+    ],
+)
+def test_options_that_cannot_be_met_are_one_line(run: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^{message}[^\n]*$"):
+        turntable(run, **options)  # type: ignore[arg-type]
+    assert not list(run.iterdir())
+
+
+def test_nothing_is_overwritten(run: Path) -> None:
+    (run / "turntable.gif").write_text("mine")
+    with pytest.raises(UserError, match=r"^--out=[^\n]*turntable\.gif exists already[^\n]*$"):
+        turntable(run)
+    assert (run / "turntable.gif").read_text() == "mine"

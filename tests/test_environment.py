@@ -122,7 +122,7 @@ def test_only_local_regular_files_are_read(path: str, here: Path) -> None:
 
 
 @pytest.mark.reliability("T10")
-@pytest.mark.parametrize("command", ["resume", "render", "report", "film", "board"])
+@pytest.mark.parametrize("command", ["resume", "render", "turntable", "mesh", "report", "film", "board"])
 def test_runs_are_local_directories(command: str, here: Path, capsys: Capsys) -> None:
     for address in REMOTE:
         refused(capsys, command, address)

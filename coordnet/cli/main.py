@@ -9,7 +9,9 @@ from coordnet.console import say
 COMMANDS = {
     "train": "fit a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
     "resume": "continue a run where its last checkpoint stands",
-    "render": "an image of any size or crop from a trained run",
+    "render": "an image of any size or crop, or a view of a scene, from a trained run",
+    "turntable": "a video around the scene of a trained run",
+    "mesh": "the surface of the scene of a trained run, with colours",
     "film": "the pictures of a run's training as a GIF or MP4 file",
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",

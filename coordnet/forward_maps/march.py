@@ -92,6 +92,13 @@ class March(Rays):
         allowed = FEWEST * self.budget // max(1, count)
         self.samples.fill_(min(max(allowed, FEWEST), self.num_samples))
 
+    def density(self, field: Any, coords: Tensor) -> Tensor:
+        """Those of the field in cells that are not known to be empty; 0 in the others."""
+        here = self.occupancy.along(coords, torch.zeros_like(coords), coords.new_zeros(len(coords), 1))[:, 0]
+        found = coords.new_zeros(len(coords), 1)
+        found[here] = field(coords[here])
+        return found
+
     def places(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, at: Tensor) -> Tensor:
         return self.occupancy.along(origins, directions, at) & (far > near)
 

@@ -54,6 +54,10 @@ class Rays(ForwardMap, ABC):
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
+    def density(self, field: Any, coords: Tensor) -> Tensor:
+        """Densities (n, 1) at coords (n, 3) in the box, as far as rays meet them."""
+        return field(coords)
+
     @abstractmethod
     def see(
         self,

@@ -1,0 +1,200 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scenes import RADIUS, Solid
+from torch import Tensor
+from torch.nn import functional as F
+
+from coordnet.errors import UserError
+from coordnet.forward_maps.march import March
+from coordnet.forward_maps.render import Render
+from coordnet.runs import mesh as module
+from coordnet.runs import mesh_file
+from coordnet.runs.mesh import grid, mesh, painted, surface
+from coordnet.runs.mesh_file import Mesh
+
+CENTRE = torch.tensor([0.3, -0.2, 0.1])
+CELL = 2 / 48
+
+
+class Ball:
+    """A ball of radius 1/2 around CENTRE: its density falls through 20 there, and its colours tell who looks."""
+
+    def __call__(self, coords: Tensor) -> Tensor:
+        return self.density(coords)[0]
+
+    def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
+        outside = (coords - CENTRE).norm(dim=-1, keepdim=True) - RADIUS
+        return 40 * torch.sigmoid(-outside / 0.03), coords
+
+    def colour(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+        return (1 - directions) / 2
+
+
+def volume(vertices: np.ndarray, triangles: np.ndarray) -> float:
+    """Positive where triangles are counter-clockwise seen from outside (divergence theorem)."""
+    a, b, c = (vertices[corner].astype(np.float64) for corner in triangles.T)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def characteristic(triangles: np.ndarray) -> int:
+    """Euler's: 2 for whatever is closed and without holes."""
+    sides = np.sort(
+        np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
+    )
+    edges, count = np.unique(sides, axis=0, return_counts=True)
+    assert (count == 2).all(), "each edge is of two triangles"
+    return len(np.unique(triangles)) - len(edges) + len(triangles)
+
+
+@pytest.mark.parametrize("field, level, error", [(Ball(), 20.0, 0.1), (Solid(), 11.0, 0.6)])
+def test_a_ball_is_closed_round_and_outside_out(field: Ball | Solid, level: float, error: float) -> None:
+    """Within a small part of a cell where the density is smooth, and half a cell where it jumps."""
+    vertices, normals, triangles = surface(grid(field, 48), level)
+    centre = CENTRE if isinstance(field, Ball) else torch.zeros(3)
+    arms = torch.from_numpy(vertices) - centre
+    assert (arms.norm(dim=-1) - RADIUS).abs().max() < error * CELL
+    assert characteristic(triangles) == 2
+    assert volume(vertices, triangles) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.04)
+    cosines = (torch.from_numpy(normals) * F.normalize(arms, dim=-1)).sum(dim=-1)
+    assert cosines.min() > (0.98 if isinstance(field, Ball) else 0.6)
+
+
+def test_vertices_have_the_colours_that_are_seen_straight_from_outside() -> None:
+    field = Ball()
+    vertices, normals, _ = surface(grid(field, 48), 20.0)
+    expected = (F.normalize(torch.from_numpy(vertices) - CENTRE, dim=-1) + 1) / 2
+    assert np.abs(painted(field, vertices, normals) / 255 - expected.numpy()).max() < 0.07
+
+
+def test_sides_have_their_own_colours() -> None:
+    """The ball whose colour is its normal: red towards +x, green towards +y, blue towards +z."""
+    field = Solid()
+    vertices, normals, _ = surface(grid(field, 48), 11.0)
+    colours = painted(field, vertices, normals)
+    for axis in range(3):
+        assert (
+            colours[vertices[:, axis].argmax(), axis] > 250 and colours[vertices[:, axis].argmin(), axis] < 5
+        )
+
+
+def test_what_goes_beyond_the_box_is_closed_at_its_faces() -> None:
+    def density(coords: Tensor) -> Tensor:
+        return 100.0 * (coords[:, :1] > 0)
+
+    vertices, _, triangles = surface(grid(density, 16), 11.0)
+    assert characteristic(triangles) == 2
+    assert np.abs(vertices).max() == pytest.approx(1, abs=1e-3)
+    assert volume(vertices, triangles) == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize("density, level", [(0.0, 11.0), (5.0, 11.0), (50.0, 11.0)])
+def test_without_a_surface_the_densities_are_told(density: float, level: float) -> None:
+    with pytest.raises(
+        UserError, match=rf"^--level=11 must lie between {density:g} and {density:g}, [^\n]*$"
+    ):
+        surface(np.full((4, 4, 4), density, np.float32), level)
+
+
+def test_cells_known_to_be_empty_have_no_surface() -> None:
+    rays = March(num_samples=32, resolution=2)
+    # Cells run through x first: those of x < 0 are empty.
+    rays.occupancy.occupied[[0, 2, 4, 6]] = False
+    coords = torch.tensor([[-0.1, 0.0, 0.0], [0.1, 0.0, 0.0], [0.1, 0.9, 0.0]])
+    assert rays.density(Solid(), coords)[:, 0].tolist() == [0, 1e4, 0]
+    assert Render().density(Solid(), coords)[:, 0].tolist() == [1e4, 1e4, 0]
+    vertices, _, _ = surface(grid(lambda places: rays.density(Solid(), places), 32), 11.0)
+    assert vertices[:, 0].min() > -1 / 16
+
+
+MESH = Mesh(
+    np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1.5]], np.float32),
+    np.array([[0, 0, 0], [255, 0, 0], [0, 51, 0], [0, 0, 102]], np.uint8),
+    np.array([[0, 1, 2], [0, 3, 1]]),
+)
+
+
+def test_ply_holds_places_colours_and_triangles(tmp_path: Path) -> None:
+    mesh_file.write(tmp_path / "a.ply", MESH)
+    header, data = (tmp_path / "a.ply").read_bytes().split(b"end_header\n")
+    assert header.decode().splitlines() == [
+        "ply",
+        "format binary_little_endian 1.0",
+        "element vertex 4",
+        *("property float x", "property float y", "property float z"),
+        *("property uchar red", "property uchar green", "property uchar blue"),
+        "element face 2",
+        "property list uchar int vertex_indices",
+    ]
+    vertices = np.frombuffer(data, np.dtype([("place", "<f4", 3), ("colour", "u1", 3)]), 4)
+    faces = np.frombuffer(data[4 * 15 :], np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
+    assert np.array_equal(vertices["place"], MESH.vertices) and np.array_equal(
+        vertices["colour"], MESH.colours
+    )
+    assert (faces["count"] == 3).all() and np.array_equal(faces["corners"], MESH.triangles)
+
+
+def test_obj_holds_places_colours_and_triangles_counted_from_1(tmp_path: Path) -> None:
+    mesh_file.write(tmp_path / "a.obj", MESH)
+    assert (tmp_path / "a.obj").read_text().splitlines() == [
+        "v 0 0 0 0 0 0",
+        "v 1 0 0 1 0 0",
+        "v 0 1 0 0 0.2 0",
+        "v 0 0 -1.5 0 0 0.4",
+        "f 1 2 3",
+        "f 1 4 2",
+    ]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Holds the ball, in a world whose box is around (10, 20, 30) with half a side of 2."""
+    signal = SimpleNamespace(centre=torch.tensor([10.0, 20.0, 30.0]), half_size=2.0)
+    model = SimpleNamespace(forward_map=Render(), field=Ball())
+    monkeypatch.setattr(module, "load_scene", lambda *_: (signal, model))
+    return tmp_path
+
+
+def test_vertices_are_in_the_world(run: Path) -> None:
+    path = mesh(run, resolution=32, level=20.0, out=run / "new" / "a.obj")
+    vertices = np.array(
+        [line.split()[1:4] for line in path.read_text().splitlines() if line[0] == "v"], float
+    )
+    arms = vertices - (np.array([10, 20, 30]) + 2 * CENTRE.numpy())
+    assert np.linalg.norm(arms, axis=1) == pytest.approx(2 * RADIUS, abs=0.02)
+
+
+def test_nothing_is_overwritten_or_left(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mesh(run, resolution=8) == run / "mesh.ply"
+    before = (run / "mesh.ply").read_bytes()
+    with pytest.raises(UserError, match=r"^--out=[^\n]*mesh\.ply exists already[^\n]*$"):
+        mesh(run, resolution=8)
+
+    def interrupted(mesh: Mesh) -> list[bytes]:
+        assert len(list(run.iterdir())) == 2
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(mesh_file.KINDS, ".obj", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mesh(run, resolution=8, out=run / "b.obj")
+    assert [file.name for file in run.iterdir()] == ["mesh.ply"] and (run / "mesh.ply").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"resolution": 1}, r"--resolution=1 must be a whole number from 2 to 512"),
+        ({"resolution": 1000}, r"--resolution=1000 must"),
+        ({"level": 0.0}, r"--level=0\.0 must be a number above 0"),
+        ({"level": float("nan")}, r"--level=nan must"),
+        ({"level": 41.0}, r"--level=41 must lie between 6\.429e-19 and 40"),
+        ({"out": Path("mesh.stl")}, r"--out=mesh\.stl must end in \.ply or \.obj"),
+    ],
+)
+def test_options_that_cannot_be_met_are_one_line(run: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=rf"^{message}[^\n]*$"):
+        mesh(run, **{"resolution": 8, **options})  # type: ignore[arg-type]
+    assert not list(run.iterdir())

@@ -193,7 +193,10 @@ def test_a_picture_has_no_radiance() -> None:
     "overrides, message",
     [
         (["radiance.colour.depth=-1"], r"^radiance\.colour\.depth=-1 must be"),
-        (["radiance.direction.degree=9"], r"^radiance\.direction\.degree=9 must be a whole number from 1 to 5"),
+        (
+            ["radiance.direction.degree=9"],
+            r"^radiance\.direction\.degree=9 must be a whole number from 1 to 5",
+        ),
         (["network.depth=-1"], r"^network\.depth=-1 must be"),
         (["radiance.activation=tanh"], r"^radiance\.activation='tanh' must be one of softplus, exp, relu$"),
     ],

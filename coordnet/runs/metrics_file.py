@@ -10,8 +10,8 @@ from coordnet.runs.directory import write_text
 NAME = "metrics.csv"
 Row = Mapping[str, float]
 
-# What columns begin with that a signal has many of, one per frequency.
-DETAILS = ("band_", "sine_", "ntk")
+# What columns begin with that a signal has many of, one per frequency or view.
+DETAILS = ("band_", "sine_", "ntk", "view_")
 
 
 def is_detail(name: str) -> bool:

@@ -59,8 +59,9 @@ class PosedImages(Signal):
     that background, which what is rendered is to be laid on.
 
     Held-out views are scored by the means of their PSNR and SSIM, under "val/" and, where there are some besides,
-    "test/"; two of the views trained on under "train/". The score is taken on "val", else on "train". Errors by
-    frequency are of up to 10 held-out views, in cycles across the longer side of the picture.
+    "test/"; two of the views trained on under "train/". The score is taken on "val", else on "train". The
+    last of these has the PSNR of each view under "view_psnr/", and up to 10 of its views the errors by frequency, in
+    cycles across the longer side of the picture.
 
     Args:
         train: Views to train on.
@@ -146,6 +147,7 @@ class PosedImages(Signal):
         }
         score = metrics.get("val/psnr", metrics["train/psnr"])
         shown = list(renderings.values())[-1]
+        metrics |= {f"view_psnr/{i:04}": psnr(view["value"], view["target"]) for i, view in enumerate(shown)}
         samples = self.samples(shown)
         if self.plan:
             found, samples = self.plan.score(predict, self.backdrop)

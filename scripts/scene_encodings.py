@@ -1,0 +1,146 @@
+"""Encodings in radiance fields: the tables and the figure of docs/scenes.md.
+
+    python scripts/scene_encodings.py [--lego] [--figures docs/images] [--sweep DIR] [key=value ...]
+
+Trains `ablation=scene_encodings` or, with `--lego`, `scene_encodings_lego` (about ten minutes each), or reads a
+finished sweep. Prints means, and differences to no encoding, paired by view and by what was swept besides, with 95 %
+intervals over these pairs. Without `--lego` it draws the contrast that each row recovers over the scene's frequency.
+Further overrides go to `coordnet train`.
+"""
+
+import argparse
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from reproduction import print_table, save, train
+
+from coordnet.ablation.results import Result, load
+from coordnet.ablation.rows import Row, make_rows
+from coordnet.ablation.statistics import mean_and_std, paired_difference
+from coordnet.ablation.tables import Table
+
+NONE = "none"
+# Lego, 400 x 400 pixels, 50000 steps of 1024 rays: the notebook of Tancik et al. 2020, in its table 7.
+PUBLISHED = {"none": 22.41, "basic": 23.16, "dense": 26.27, "gaussian": 25.48}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lego", action="store_true")
+    parser.add_argument("--figures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    options, overrides = parser.parse_known_args()
+    name = "scene_encodings" + "_lego" * options.lego
+    rows = make_rows(load(options.sweep or train(name, overrides)))
+    print_table("Held-out views, PSNR in dB, and SSIM", scores(rows, PUBLISHED if options.lego else {}))
+    print_table(f"PSNR above the row {NONE}, over pairs of view and run", lead(rows))
+    print_table("Error by octave, relative to the target's energy there", bands(rows))
+    if not options.lego:
+        print_table(
+            "Recovered contrast seen from above, by frequency in cycles across the box", contrasts(rows)
+        )
+        options.figures.mkdir(parents=True, exist_ok=True)
+        save(curves(rows), options.figures / f"{name}.png")
+
+
+# Tables
+
+
+def scores(rows: list[Row], published: Mapping[str, float]) -> Table:
+    table = []
+    for row in rows:
+        psnr = mean_and_std(row.values("val/psnr"))
+        line = {"row": row.name, "runs": str(psnr.n), "parameters": f"{row.results[0].parameters or 0:,}"}
+        line["learning rate"] = f"{row.results[0].config['optimizer']['lr']:g}"
+        line["train PSNR"] = f"{mean_and_std(row.values('train/psnr')).mean:.2f}"
+        line["held-out PSNR"] = f"{psnr.mean:.2f} ± {psnr.std:.2f}"
+        line["SSIM"] = f"{mean_and_std(row.values('val/ssim')).mean:.3f}"
+        line["seconds"] = f"{mean_and_std(row.values('seconds')).mean:.0f}"
+        if published:
+            line["published"] = f"{published[row.name]:.2f}" if row.name in published else "-"
+        table.append(line)
+    return table
+
+
+def lead(rows: list[Row]) -> Table:
+    reference = by_view(next(row for row in rows if row.name == NONE))
+    table = []
+    for row in rows:
+        if row.name == NONE:
+            continue
+        found = paired_difference(by_view(row), reference)
+        line = {"row": row.name, "pairs": str(found.pairs)}
+        line["difference"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+        table.append(line | {"excludes 0": "yes" if found.excludes_zero else "no"})
+    return table
+
+
+def by_view(row: Row) -> dict[Hashable, float]:
+    return {
+        (result.pair, metric): value
+        for result in row.finished
+        for metric, value in result.metrics.items()
+        if metric.startswith("view_psnr/")
+    }
+
+
+def bands(rows: list[Row]) -> Table:
+    names = [name for name in rows[0].readings[0] if name.startswith("band_error/")]
+    return [
+        {"row": row.name}
+        | {name.removeprefix("band_error/"): f"{mean_and_std(row.values(name)).mean:.3f}" for name in names}
+        for row in rows
+    ]
+
+
+def contrasts(rows: list[Row]) -> Table:
+    return [
+        {"row": row.name} | {f"{f:g}": f"{value:.2f}" for f, value in by_frequency(row).items()}
+        for row in rows
+    ]
+
+
+def by_frequency(row: Row) -> dict[float, float]:
+    found: dict[float, list[float]] = {}
+    for result in sorted(row.finished, key=frequency):
+        found.setdefault(frequency(result), []).append(result.metrics["plan/contrast"])
+    return {f: mean_and_std(values).mean for f, values in found.items()}
+
+
+def frequency(result: Result) -> float:
+    return float(result.config["signal"]["frequency"])
+
+
+# Figure
+
+
+def curves(rows: list[Row]) -> Figure:
+    figure = Figure(figsize=(7, 4.5), dpi=80, layout="constrained")
+    ax = figure.subplots()
+    for i, row in enumerate(rows):
+        line = by_frequency(row)
+        style = "k.-" if row.name == NONE else ".-"
+        ax.plot(
+            list(line),
+            list(line.values()),
+            style,
+            color=None if row.name == NONE else f"C{i % 10}",
+            label=row.name,
+        )
+    ax.set(
+        xscale="log",
+        xlabel="frequency of the scene's waves (cycles across the box)",
+        ylabel="contrast recovered, seen from above",
+    )
+    ticks = list(by_frequency(rows[0]))
+    ax.set_xticks(ticks, [f"{f:g}" for f in ticks])
+    ax.grid(color="0.9")
+    ax.legend(fontsize="small")
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,8 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["ablation=image_quik"], "ablation=image_quik does not exist; did you mean image_quick?"),
         (
             ["signal.path=a.png"],
-            "signal.path is a key of signal=blender, signal=image, signal=lego, signal=multiscale, signal=transforms only",
+            "signal.path is a key of signal=blender, signal=image, signal=lego, signal=multiscale, "
+            "signal=transforms only",
         ),
         (["network.width=abc"], "network.width='abc' must be a whole number from 1 to 2^28"),
         (["network.width=-3"], "network.width=-3 must be a whole number from 1 to 2^28"),

@@ -134,9 +134,14 @@ def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
     given = signal.observe(torch.zeros(1, dtype=torch.long))
     missing = [name for name in forward_map.needs if name not in given]
     if missing:
+        way = (
+            "use forward_map=march with radiance=small, or an experiment such as lego_instant"
+            if "origins" in given
+            else "choose another forward_map"
+        )
         raise UserError(
             f"forward_map={type(forward_map).__name__} needs {', '.join(missing)}, but the signal "
-            f"observes {', '.join(given)}; choose another forward_map"
+            f"observes {', '.join(given)}; {way}"
         )
 
 

@@ -174,7 +174,7 @@ MISTAKES = {
     ),
     "wide angle": (lambda folder, document: document.update(camera_angle_x=4), "between 0 and pi"),
     "NaN angle": (lambda folder, document: document.update(camera_angle_x=math.nan), "camera_angle_x=nan"),
-    "negative focal length": (changed("fl_x", -3.0), FRAME + "fl_x and fl_y must be above 0"),
+    "negative focal length": (changed("fl_x", -3.0), FRAME + "fl_x=-3 and fl_y=-3 must be from 0.001 to"),
 }
 
 

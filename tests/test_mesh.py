@@ -91,12 +91,17 @@ def test_what_goes_beyond_the_box_is_closed_at_its_faces() -> None:
     assert volume(vertices, triangles) == pytest.approx(4, rel=0.1)
 
 
-@pytest.mark.parametrize("density, level", [(0.0, 11.0), (5.0, 11.0), (50.0, 11.0)])
-def test_without_a_surface_the_densities_are_told(density: float, level: float) -> None:
-    with pytest.raises(
-        UserError, match=rf"^--level=11 must lie between {density:g} and {density:g}, [^\n]*$"
-    ):
-        surface(np.full((4, 4, 4), density, np.float32), level)
+@pytest.mark.parametrize("low, high", [(0.0, 5.0), (20.0, 50.0)])
+def test_without_a_surface_the_densities_are_told(low: float, high: float) -> None:
+    density = np.linspace(low, high, 64, dtype=np.float32).reshape(4, 4, 4)
+    with pytest.raises(UserError, match=rf"^--level=11 must lie between {low:g} and {high:g}, [^\n]*$"):
+        surface(density, 11.0)
+
+
+@pytest.mark.parametrize("density", [0.0, 50.0, np.nan, np.inf])
+def test_a_density_that_is_the_same_everywhere_or_no_number_has_no_surface(density: float) -> None:
+    with pytest.raises(UserError, match=rf"^the density is {density:g} to {density:g} all over the box"):
+        surface(np.full((4, 4, 4), density, np.float32), 11.0)
 
 
 def test_cells_known_to_be_empty_have_no_surface() -> None:

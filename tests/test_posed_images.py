@@ -44,6 +44,9 @@ class Truth:
         raise AssertionError("a ray from nowhere")
 
 
+VIEWS = {"view_psnr/0000", "view_psnr/0001"}
+
+
 def test_an_observation_is_the_ray_and_the_colour_of_a_pixel(signal: PosedImages) -> None:
     batch = signal.observe(torch.tensor([0, 16 * 12 * 2 + 16 * 3 + 5]))
     origins, directions = signal.train.cameras.rays(
@@ -95,7 +98,8 @@ def test_scores_are_means_over_views(signal: PosedImages) -> None:
     expected = [psnr(torch.full((12, 16, 3), 0.5), composite(image, torch.ones(3))) for image in views.images]
     assert evaluation.metrics["val/psnr"] == pytest.approx(sum(expected) / 2)
     assert evaluation.score == evaluation.metrics["val/psnr"]
-    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", "val/psnr", "val/ssim"}
+    assert [evaluation.metrics[f"view_psnr/{i:04}"] for i in range(2)] == pytest.approx(expected)
+    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", "val/psnr", "val/ssim", *VIEWS}
 
 
 def test_the_score_is_never_taken_on_test_views(signal: PosedImages) -> None:
@@ -130,7 +134,16 @@ def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
 
 def test_without_anything_held_out_the_views_trained_on_are_shown(signal: PosedImages) -> None:
     evaluation = PosedImages(signal.train).evaluate(unused, grey)
-    assert set(evaluation.metrics) == {"train/psnr", "train/ssim"} and evaluation.pictures
+    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", *VIEWS} and evaluation.pictures
+
+
+def test_no_more_than_ten_views_are_kept(signal: PosedImages) -> None:
+    views = signal.held_out["val"]
+    index = torch.arange(12) % 2
+    many = Views(views.images[index], views.cameras.take(index))
+    evaluation = PosedImages(signal.train, many).evaluate(unused, grey)
+    assert "view_psnr/0011" in evaluation.metrics
+    assert evaluation.samples is not None and evaluation.samples.target.shape == (12, 16, 30)
 
 
 def test_the_fingerprint_follows_pixels_and_poses(signal: PosedImages) -> None:

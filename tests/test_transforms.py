@@ -100,7 +100,12 @@ def test_the_yaml_builds_it(tmp_path: Path) -> None:
         ({"k4": 0.1}, "frame 7: lenses with k4"),
         ({"w": 80}, "frame 7: w and h are 80 x 6, but the picture has 8 x 6"),
         ({"fl_x": "wide"}, "frame 7: fl_x='wide' must be a finite number"),
-        ({"aabb_scale": 0}, "cameras stand where they look"),
+        ({"aabb_scale": 0}, "aabb_scale=0 must be above 0"),
+        ({"aabb_scale": 1e-300}, "cameras stand where they look"),
+        ({"fl_x": 1e-300}, "frame 7: fl_x=1e-300 and fl_y=.* must be from 0.001 to 1e"),
+        ({"fl_y": -9}, "frame 7: fl_x=.* and fl_y=-9 must be from 0.001 to"),
+        ({"k1": 1e29}, "frame 7: no ray leads to some pixels at the edge"),
+        ({"k1": -5.0, "fl_x": 8, "fl_y": 8}, "frame 7: no ray leads to some pixels at the edge"),
         ({"frames": []}, "has no frames"),
     ],
 )
@@ -132,3 +137,22 @@ def test_holdouts_that_leave_nothing_are_refused(tmp_path: Path, holdout: int) -
 def test_a_path_without_a_scene_is_refused(path: str) -> None:
     with pytest.raises(UserError, match=r"signal\.path="):
         transforms(path)
+
+
+def test_a_vertical_angle_of_view_gives_the_vertical_focal_length(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path).read_text())
+    for key in ("fl_x", "fl_y"):
+        document.pop(key, None)
+    rewrite(tmp_path, document | {"camera_angle_x": 1.0, "camera_angle_y": 0.5})
+    focal = transforms(str(tmp_path)).train.cameras.focal[0]
+    width, height = 8, 6
+    expected = torch.tensor([width / 2 / math.tan(0.5), height / 2 / math.tan(0.25)])
+    torch.testing.assert_close(focal, expected)
+
+
+def test_a_camera_that_float32_cannot_place_is_refused(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path).read_text())
+    document["frames"][0]["transform_matrix"][0][3] = 1e300
+    rewrite(tmp_path, document)
+    with pytest.raises(UserError, match="transform_matrix holds NaN or numbers that are not below 1e"):
+        transforms(str(tmp_path))

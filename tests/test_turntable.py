@@ -102,6 +102,10 @@ def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> 
     cameras = along(file, (20, 20), signal)
     torch.testing.assert_close(cameras.poses, signal.train.cameras.poses[:3])
     torch.testing.assert_close(cameras.focal, signal.train.cameras.focal[:3])
+    # Intrinsics in the pixels of a larger picture are brought to this one.
+    larger = {"w": 60, "h": 60, "fl_x": 3 * float(world.focal[0, 0])}
+    file.write_text(json.dumps({"frames": frames, **larger}))
+    torch.testing.assert_close(along(file, (20, 20), signal).focal, signal.train.cameras.focal[:3])
     out = turntable(run, path=file, out=run / "a.gif")
     expected = [
         view(signal.train.cameras, i, signal.backdrop, predict)["value"].numpy() * 255 for i in range(3)

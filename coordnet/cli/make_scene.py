@@ -64,5 +64,6 @@ def main(argv: list[str]) -> None:
     for split, views in made.items():
         write_views(options.out, split, views)
     say(
-        f"{options.out}: {sum(counts.values())} views; coordnet train signal=blender signal.path={options.out}"
+        f"{options.out}: {sum(counts.values())} views; "
+        f"coordnet train experiment=lego_instant signal=blender signal.path={options.out}"
     )

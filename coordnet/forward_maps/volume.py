@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from coordnet.cameras import ray_box
+
 # Share of the whole that every interval gets, so that none has a probability of 0.
 FLOOR = 1e-5
 
@@ -93,12 +95,8 @@ def over(value: Tensor, distance: Tensor, opacity: Tensor, background: Tensor) -
 
 def box(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Where rays (r, 3) enter and leave the box [-1, 1]^3, each (r, 1), from 0 on; twice the same if they miss it."""
-    tiny = torch.finfo(directions.dtype).tiny ** 0.5
-    inverse = 1 / torch.where(directions.abs() < tiny, tiny, directions)
-    ends = torch.stack([(-1 - origins) * inverse, (1 - origins) * inverse])
-    near = ends.amin(0).amax(-1, keepdim=True).clamp(min=0)
-    far = ends.amax(0).amin(-1, keepdim=True)
-    return near, far.maximum(near)
+    near, far = ray_box(origins, directions, -1.0, 1.0)
+    return near[:, None], far[:, None]
 
 
 def places(shape: tuple[int, int], like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -101,9 +101,11 @@ def surface(density: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, 
         outside.
 
     Raises:
-        UserError: The densities are all above or all below the level.
+        UserError: The densities are all above or all below the level, or not finite.
     """
     low, high = density.min(), density.max()
+    if not low < high < math.inf:
+        raise UserError(f"the density is {low:.4g} to {high:.4g} all over the box: there is no surface")
     if not low < level < high:
         raise UserError(f"--level={level:.4g} must lie between {low:.4g} and {high:.4g}, the densities found")
     stopped = np.pad(-np.expm1(-math.log(2) / level * density), 1)

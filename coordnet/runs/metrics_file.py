@@ -23,7 +23,7 @@ def append(path: Path, row: Row) -> None:
     """Add a row; the first one sets the columns."""
     known = header(path)
     with path.open("a" if known else "w", newline="") as file:
-        writer = csv.DictWriter(file, known or list(row))
+        writer = csv.DictWriter(file, known or list(row), lineterminator="\n")
         if not known:
             writer.writeheader()
         writer.writerow({name: format(value, ".7g") for name, value in row.items()})

@@ -105,4 +105,5 @@ def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
     """The cameras of a file, brought to the box of a signal."""
     document = read_document(path)
     frames = [Frame(path, i, document) for i in range(len(document["frames"]))]
-    return read_cameras(frames, size).boxed(signal.centre, signal.half_size)
+    said = int(frames[0].number("w", size[0])), int(frames[0].number("h", size[1]))
+    return read_cameras(frames, said).resized(size).boxed(signal.centre, signal.half_size)

@@ -65,7 +65,7 @@ def render_view(
     path = output or run / "images" / f"view-{split}-{frame:03}-{width}x{height}.png"
     paths = [path, path.with_name(f"{path.stem}-depth{path.suffix}")][: 1 + depth]
     for each in paths:
-        check_new(each, "--output")
+        check_new(each, "--output", (".png",))
     near = float(cameras.poses[frame, :, 3].norm()) - REACH
     with ExitStack() as files:
         add = [files.enter_context(png.writing(each, (height, width, 3))) for each in paths]

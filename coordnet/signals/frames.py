@@ -19,6 +19,9 @@ LENS = ("k1", "k2", "p1", "p2", "k3")
 # Files hold few digits: how far a rotation may be from one.
 ROUNDING = 1e-3
 MOST_BYTES = 2**28
+# In pixels, and in units of the file: what float32 can work with.
+FOCAL = (1e-3, 1e9)
+FARTHEST = 1e15
 
 
 def read_document(file: Path) -> dict[str, Any]:
@@ -69,8 +72,10 @@ class Frame:
             matrix = torch.empty(0)
         if matrix.shape not in ((4, 4), (3, 4)):
             raise UserError(f"{self.name}: transform_matrix must be 4 rows of 4 numbers")
-        if not matrix.isfinite().all():
-            raise UserError(f"{self.name}: transform_matrix holds NaN or infinite numbers")
+        if not (matrix.abs() < FARTHEST).all():
+            raise UserError(
+                f"{self.name}: transform_matrix holds NaN or numbers that are not below {FARTHEST:g}"
+            )
         rotation, position = matrix[:3].split([3, 1], dim=-1)
         volume = float(torch.linalg.det(rotation))
         if abs(volume) < 1e-12:
@@ -114,18 +119,23 @@ class Frame:
             raise UserError(
                 f"{self.name}: w and h are {said[0]:g} x {said[1]:g}, but the picture has {size[0]} x {size[1]} pixels"
             )
-        if "fl_x" in self.entries:
-            fx = self.number("fl_x")
-        else:
-            angle = self.number("camera_angle_x")
-            if not 0 < angle < math.pi:
-                raise UserError(f"{self.name}: camera_angle_x={angle} must lie between 0 and pi radians")
-            fx = size[0] / 2 / math.tan(angle / 2)
-        focal = [fx, self.number("fl_y", fx)]
-        if min(focal) <= 0:
-            raise UserError(f"{self.name}: fl_x and fl_y must be above 0")
+        fx = self.number("fl_x") if "fl_x" in self.entries else self.focal_from("camera_angle_x", size[0])
+        focal = [fx, self.number("fl_y", self.focal_from("camera_angle_y", size[1], fx))]
+        if not FOCAL[0] <= min(focal) <= max(focal) <= FOCAL[1]:
+            raise UserError(
+                f"{self.name}: fl_x={focal[0]:g} and fl_y={focal[1]:g} must be from {FOCAL[0]} to {FOCAL[1]:g} pixels"
+            )
         centre = [self.number("cx", size[0] / 2), self.number("cy", size[1] / 2)]
         return focal, centre, [self.number(key, 0.0) for key in LENS]
+
+    def focal_from(self, key: str, side: int, default: float | None = None) -> float:
+        """Of the angle under which a side of the picture, in pixels, is seen; the default where there is no angle."""
+        if key not in self.entries and default is not None:
+            return default
+        angle = self.number(key)
+        if not 0 < angle < math.pi:
+            raise UserError(f"{self.name}: {key}={angle} must lie between 0 and pi radians")
+        return side / 2 / math.tan(angle / 2)
 
     def check_model(self) -> None:
         model = self.entries.get("camera_model")

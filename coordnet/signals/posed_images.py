@@ -20,7 +20,7 @@ Background = Literal["white", "black", "random"]
 RAYS_PER_CHUNK = 4096
 # In pixels, of the sides of a view in a picture.
 LONGEST = 512
-# Views that are scored of those trained on, drawn as strips, and compared by frequency.
+# Views that are scored of those trained on, drawn as strips, and kept to be compared by frequency.
 TRAINED, DRAWN, COMPARED = 2, 3, 10
 # Fractions of multiples of these fill the unit cube evenly (M. Roberts 2018): powers of 1 / g with g^4 = g + 1.
 SPREAD = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
@@ -136,23 +136,25 @@ class PosedImages(Signal):
         return found.hexdigest()
 
     def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
-        renderings = {
-            name: [self.render(views, i, predict) for i in range(len(views.images))]
-            for name, views in {"train": self.train.some(TRAINED), **self.held_out}.items()
-        }
-        metrics = {
-            f"{name}/{metric.__name__}": mean(metric(view["value"], view["target"]) for view in rendered)
-            for name, rendered in renderings.items()
-            for metric in (psnr, ssim)
-        }
+        metrics: dict[str, float] = {}
+        kept: list[Rendering] = []
+        by_view: list[float] = []
+        for name, views in {"train": self.train.some(TRAINED), **self.held_out}.items():
+            kept, by_view, likeness = [], [], []
+            for i in range(len(views.images)):
+                rendering = self.render(views, i, predict)
+                by_view.append(psnr(rendering["value"], rendering["target"]))
+                likeness.append(ssim(rendering["value"], rendering["target"]))
+                if i < COMPARED:
+                    kept.append(rendering)
+            metrics |= {f"{name}/psnr": mean(by_view), f"{name}/ssim": mean(likeness)}
         score = metrics.get("val/psnr", metrics["train/psnr"])
-        shown = list(renderings.values())[-1]
-        metrics |= {f"view_psnr/{i:04}": psnr(view["value"], view["target"]) for i, view in enumerate(shown)}
-        samples = self.samples(shown)
+        metrics |= {f"view_psnr/{i:04}": value for i, value in enumerate(by_view)}
+        samples = self.samples(kept)
         if self.plan:
             found, samples = self.plan.score(predict, self.backdrop)
             metrics |= found
-        return Evaluation(metrics, lambda: pictures(shown), score, samples)
+        return Evaluation(metrics, lambda: pictures(kept), score, samples)
 
     def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
         """A view as it is predicted, and its "target": each (height, width, channels)."""
@@ -162,8 +164,7 @@ class PosedImages(Signal):
     def samples(self, renderings: Sequence[Rendering]) -> Samples:
         """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
         prediction, target = (
-            torch.cat([rendering[name] for rendering in renderings[:COMPARED]], dim=-1)
-            for name in ("value", "target")
+            torch.cat([rendering[name] for rendering in renderings], dim=-1) for name in ("value", "target")
         )
         return Samples(prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2)
 

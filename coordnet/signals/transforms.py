@@ -82,8 +82,11 @@ def transforms(
     middle = focus(poses, file) if centre is None else torch.tensor(centre, dtype=torch.float64)
     if half_size is None:
         distance = torch.linalg.vector_norm(poses[..., 3] - middle, dim=-1).mean()
-        half_size = SHARE * float(distance) * frames[0].number("aabb_scale", 1.0)
-        if not half_size > 0:
+        share = frames[0].number("aabb_scale", 1.0)
+        half_size = SHARE * float(distance) * share
+        if share <= 0:
+            raise UserError(f"{file}: aabb_scale={share:g} must be above 0; set signal.half_size")
+        if not half_size > 1e-30:
             raise UserError(f"{file}: its cameras stand where they look; set signal.half_size")
 
     train = read_views(evenly(kept, train_views, "train_views"), resize, downscale)

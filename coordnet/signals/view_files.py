@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras
+from coordnet.cameras import Cameras, distorted, undistorted
 from coordnet.errors import UserError
 from coordnet.signals.frames import Frame
 from coordnet.signals.posed_images import Views
+
+# Pixels on each side that a lens is tried at.
+EDGE = 9
 
 
 def evenly(items: Sequence[Frame], count: int | None, key: str) -> Sequence[Frame]:
@@ -49,13 +52,33 @@ def read_cameras(frames: Sequence[Frame], size: tuple[int, int]) -> Cameras:
     """The cameras of frames whose pictures have (width, height), in world units."""
     focal, centre, lens = zip(*(frame.intrinsics(size) for frame in frames), strict=True)
     distortion = torch.tensor(lens)
-    return Cameras(
+    cameras = Cameras(
         torch.stack([frame.pose() for frame in frames]).float(),
         torch.tensor(focal),
         torch.tensor(centre),
         size,
         distortion if distortion.any() else None,
     )
+    for i, frame in enumerate(frames):
+        if not clear(cameras, i):
+            raise UserError(
+                f"{frame.name}: no ray leads to some pixels at the edge of the picture; "
+                "its k1, k2, p1, p2, k3 do not fit its fl_x, fl_y, cx and cy"
+            )
+    return cameras
+
+
+def clear(cameras: Cameras, i: int) -> bool:
+    """Whether the rays of pixels around the edge of the picture of camera i lead back to them, to a tenth of one."""
+    if cameras.distortion is None:
+        return True
+    share = torch.linspace(0, 1, EDGE)
+    zero, one = torch.zeros(EDGE), torch.ones(EDGE)
+    sides = ([share, zero], [share, one], [zero, share], [one, share])
+    pixels = torch.cat([torch.stack(side, dim=-1) for side in sides]) * torch.tensor(cameras.size)
+    plane = (pixels - cameras.centre[i]) / cameras.focal[i]
+    back = distorted(undistorted(plane, cameras.distortion[i]), cameras.distortion[i])
+    return bool((((back - plane) * cameras.focal[i]).abs() < 0.1).all())
 
 
 def stack(images: list[Tensor]) -> Tensor:

@@ -122,14 +122,8 @@ def curves(rows: list[Row]) -> Figure:
     ax = figure.subplots()
     for i, row in enumerate(rows):
         line = by_frequency(row)
-        style = "k.-" if row.name == NONE else ".-"
-        ax.plot(
-            list(line),
-            list(line.values()),
-            style,
-            color=None if row.name == NONE else f"C{i % 10}",
-            label=row.name,
-        )
+        colour = "black" if row.name == NONE else f"C{i % 10}"
+        ax.plot(list(line), list(line.values()), ".-", color=colour, label=row.name)
     ax.set(
         xscale="log",
         xlabel="frequency of the scene's waves (cycles across the box)",
@@ -137,6 +131,7 @@ def curves(rows: list[Row]) -> Figure:
     )
     ticks = list(by_frequency(rows[0]))
     ax.set_xticks(ticks, [f"{f:g}" for f in ticks])
+    ax.minorticks_off()
     ax.grid(color="0.9")
     ax.legend(fontsize="small")
     return figure

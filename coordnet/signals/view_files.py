@@ -116,7 +116,7 @@ def averaged(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     values = pixels.float() / 255
     values[..., :3] *= values[..., 3:] if values.shape[2] == 4 else 1
     rows, columns = (shares(n, m) for n, m in zip(pixels.shape[:2], size[::-1], strict=True))
-    values = torch.einsum("yh,hwc,xw->yxc", rows, values, columns)
+    values = columns @ (rows @ values.flatten(1)).unflatten(1, values.shape[1:])
     if values.shape[2] == 4:
         values[..., :3] /= values[..., 3:].clamp(min=torch.finfo().tiny)
     return (values.clamp(0, 1) * 255 + 0.5).to(torch.uint8)

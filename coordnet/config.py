@@ -19,7 +19,7 @@ KEYS = (
     "trainer",
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
 )
-# A run of before there were radiance fields has none.
+# Of a field of values there is none.
 OPTIONAL = ("radiance",)
 NTK_KEYS = ("points", "steps")
 # Of the run's own keys; those of the groups are in ranges.py.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from coordnet.signals.base import Predict
 from coordnet.signals.plan import SIZE, plan
 from coordnet.signals.scene import known_scene
 from coordnet.signals.scenes import SCENES, make
@@ -11,7 +12,7 @@ from coordnet.signals.scenes import SCENES, make
 WHITE = torch.ones(3)
 
 
-def exact(name: str, lift: float = 0.0):  # type: ignore[no-untyped-def]
+def exact(name: str, lift: float = 0.0) -> Predict:
     """What a perfect field predicts for rays, at depths too large by `lift`."""
 
     def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,38 +1,16 @@
 """`coordnet render RUN`."""
 
-import argparse
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-from coordnet.errors import Interrupted, UserError
-
-
-def numbers(count: int, kind: type) -> Callable[[str], tuple[float, ...]]:
-    """A parser of `count` numbers separated by commas or x."""
-
-    def parse(text: str) -> tuple[float, ...]:
-        values = tuple(kind(part) for part in text.replace("x", ",").split(","))
-        if len(values) != count:
-            raise argparse.ArgumentTypeError(f"{text} must be {count} numbers")
-        return values
-
-    return parse
-
-
-def end(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, so that the unfinished picture is removed."""
-    raise Interrupted(f"ended by {signal.Signals(number).name}", 128 + number)
+from coordnet.cli.of_run import numbers, parse, parser_of_run
+from coordnet.errors import UserError
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="coordnet render",
-        description="Evaluate a trained image at any size and crop, or a view of a trained scene at any scale, in "
-        "chunks, to PNG.",
+    parser = parser_of_run(
+        "render",
+        "Evaluate a trained image at any size and crop, or a view of a trained scene at any scale, in chunks, to PNG.",
     )
-    parser.add_argument("run", type=Path, help="the run's directory")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--size", type=numbers(2, int), metavar="WxH", help="pixels of the result")
     size.add_argument("--scale", type=float, default=1.0, help="pixels per pixel of the original (default 1)")
@@ -53,16 +31,11 @@ def main(argv: list[str]) -> None:
         type=Path,
         help="default: images/render-WxH.png or images/view-SPLIT-N-WxH.png in the run; a new file",
     )
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    parser.add_argument(
-        "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."
-    )
-    options = parser.parse_args(argv)
+    options = parse(parser, argv)
     is_view = options.frame is not None
     for name in ("size", "crop") if is_view else ("split", "depth"):
         if getattr(options, name):
             raise UserError(f"--{name} goes {'without' if is_view else 'with'} --frame")
-    signal.signal(signal.SIGTERM, end)
     if is_view:
         from coordnet.runs.view import render_view
 

@@ -1,18 +1,12 @@
 """`coordnet turntable RUN`."""
 
-import argparse
-import signal
 from pathlib import Path
 
-from coordnet.cli.render import end, numbers
+from coordnet.cli.of_run import numbers, parse, parser_of_run
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="coordnet turntable",
-        description="A video around the scene of a trained run, as a GIF or MP4 file.",
-    )
-    parser.add_argument("run", type=Path, help="the run's directory")
+    parser = parser_of_run("turntable", "A video around the scene of a trained run, as a GIF or MP4 file.")
     parser.add_argument("--frames", type=int, help="pictures around the scene (default 60)")
     parser.add_argument("--fps", type=float, default=20.0, help="pictures each second (default 20)")
     size = parser.add_mutually_exclusive_group()
@@ -32,12 +26,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--out", type=Path, help="default: turntable.gif in the run; a new file, .gif or .mp4"
     )
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    parser.add_argument(
-        "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."
-    )
-    options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, end)
+    options = parse(parser, argv)
     from coordnet.runs.turntable import turntable
 
     path = turntable(

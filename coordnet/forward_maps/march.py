@@ -9,7 +9,7 @@ from coordnet.draws import generator
 from coordnet.forward_maps import volume
 from coordnet.forward_maps.base import Batch
 from coordnet.forward_maps.occupancy import Occupancy
-from coordnet.forward_maps.render import Rays
+from coordnet.forward_maps.render import RayBundle, Rays
 from coordnet.ranges import check_ranges
 
 # What the draws of a step are for, besides its batch and its distances.
@@ -102,16 +102,10 @@ class March(Rays):
     def places(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, at: Tensor) -> Tensor:
         return self.occupancy.along(origins, directions, at) & (far > near)
 
-    def see(
-        self,
-        field: Any,
-        origins: Tensor,
-        directions: Tensor,
-        behind: Tensor,
-        draws: torch.Generator | None,
-    ) -> dict[str, Tensor]:
+    def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]:
+        origins, directions, behind = rays
         near, far = volume.box(origins, directions)
-        count, rays = int(self.samples), len(origins)
+        count = int(self.samples)
         distance = volume.stratified(near, far, count, draws)
         worth = self.places(origins, directions, near, far, distance)
         length = (far - near)[:, 0] / count
@@ -120,7 +114,9 @@ class March(Rays):
             """Weights (n,) of samples on rays with nothing before them, and features (n, f)."""
             start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
             density, features = field.density(torch.addcmul(start, at[:, None], slope))
-            return volume.packed_weights(density[:, 0], length.index_select(0, ray), ray, rays), features
+            return volume.packed_weights(
+                density[:, 0], length.index_select(0, ray), ray, len(origins)
+            ), features
 
         def bright(weight: Tensor) -> Tensor:
             return (weight > self.min_weight).nonzero()[:, 0]
@@ -132,9 +128,9 @@ class March(Rays):
                     kept = bright(weigh(ray, at)[0])
                 ray, at = ray.index_select(0, kept), at.index_select(0, kept)
             weight, features = weigh(ray, at)
-            total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, rays)
+            total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, len(origins))
         else:
-            total = origins.new_zeros(rays, behind.shape[-1] + 2)
+            total = origins.new_zeros(len(origins), behind.shape[-1] + 2)
             for part in chunks(count, SEGMENT):
                 through = 1 - total[:, -1]
                 ray, at = picked(worth[:, part] & (through > STOP)[:, None], distance[:, part])
@@ -143,7 +139,7 @@ class March(Rays):
                 kept = bright(weight)
                 ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))
                 colour = field.colour(features.index_select(0, kept), directions, ray)
-                total = total + volume.packed_sums(weight, colour, at, ray, rays)
+                total = total + volume.packed_sums(weight, colour, at, ray, len(origins))
         return volume.over(total[:, :-2], total[:, -2:-1], total[:, -1:], behind)._asdict()
 
 

@@ -1,7 +1,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,20 @@ from coordnet.ranges import check_ranges
 RAYS = 4096
 # What the draws of a step are for, besides its batch.
 DISTANCES = 1
+
+
+class RayBundle(NamedTuple):
+    """Rays, and what is behind the box.
+
+    Attributes:
+        origins: (n, 3).
+        directions: (n, 3) of length 1.
+        background: (n, c).
+    """
+
+    origins: Tensor
+    directions: Tensor
+    background: Tensor
 
 
 class Rays(ForwardMap, ABC):
@@ -44,12 +58,11 @@ class Rays(ForwardMap, ABC):
 
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
         origins, directions = batch["origins"], batch["directions"]
-        behind = batch.get("background", torch.ones_like(origins))
+        rays = RayBundle(origins, directions, batch.get("background", torch.ones_like(origins)))
         if self.training:
-            draws = generator(self.seed, self.step or 0, DISTANCES)
-            return self.see(field, origins, directions, behind, draws)
+            return self.see(field, rays, generator(self.seed, self.step or 0, DISTANCES))
         parts = [
-            self.see(field, origins[part], directions[part], behind[part], None)
+            self.see(field, RayBundle(*(tensor[part] for tensor in rays)), None)
             for part in chunks(len(origins), RAYS)
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -59,14 +72,7 @@ class Rays(ForwardMap, ABC):
         return field(coords)
 
     @abstractmethod
-    def see(
-        self,
-        field: Any,
-        origins: Tensor,
-        directions: Tensor,
-        behind: Tensor,
-        draws: torch.Generator | None,
-    ) -> dict[str, Tensor]: ...
+    def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]: ...
 
 
 class Render(Rays):
@@ -105,30 +111,23 @@ class Render(Rays):
         if self.wants_coarse:
             self.coarse = make_field()
 
-    def see(
-        self,
-        field: Any,
-        origins: Tensor,
-        directions: Tensor,
-        behind: Tensor,
-        draws: torch.Generator | None,
-    ) -> dict[str, Tensor]:
-        near, far = volume.box(origins, directions)
+    def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]:
+        near, far = volume.box(rays.origins, rays.directions)
         distance = volume.stratified(near, far, self.num_samples, draws)
         if not self.num_fine:
-            return shade(field, origins, directions, distance, bounds(near, distance, far), behind)[0]
+            return shade(field, rays, distance, bounds(near, distance, far))[0]
         edges = bounds(near, distance, far)
         if self.coarse is None:
             with torch.no_grad():
-                weight = volume.weights(densities(field, origins, directions, distance)[0], edges.diff())
+                weight = volume.weights(densities(field, rays, distance)[0], edges.diff())
             first = {}
         else:
-            seen, weight = shade(self.coarse, origins, directions, distance, edges, behind)
+            seen, weight = shade(self.coarse, rays, distance, edges)
             first = {"coarse": seen["value"]}
         more = volume.resample(edges, weight.detach(), self.num_fine, draws)
         distance = torch.cat([distance, more], dim=-1).sort(dim=-1).values
         edges = bounds(near, distance, far)
-        return shade(field, origins, directions, distance, edges, behind)[0] | first
+        return shade(field, rays, distance, edges)[0] | first
 
 
 def bounds(near: Tensor, distance: Tensor, far: Tensor) -> Tensor:
@@ -136,20 +135,18 @@ def bounds(near: Tensor, distance: Tensor, far: Tensor) -> Tensor:
     return torch.cat([near, (distance[:, 1:] + distance[:, :-1]) / 2, far], dim=-1)
 
 
-def densities(field: Any, origins: Tensor, directions: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+def densities(field: Any, rays: RayBundle, distance: Tensor) -> tuple[Tensor, Tensor]:
     """Densities (r, s) and features (r s, f) at distances (r, s)."""
-    points = torch.addcmul(origins[:, None], distance[..., None], directions[:, None])
+    points = torch.addcmul(rays.origins[:, None], distance[..., None], rays.directions[:, None])
     density, features = field.density(points.flatten(0, 1))
     return density.view_as(distance), features
 
 
-def shade(
-    field: Any, origins: Tensor, directions: Tensor, distance: Tensor, edges: Tensor, behind: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
+def shade(field: Any, rays: RayBundle, distance: Tensor, edges: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """What is seen, and the weights (r, s) of the samples."""
-    density, features = densities(field, origins, directions, distance)
+    density, features = densities(field, rays, distance)
     weight = volume.weights(density, edges.diff())
-    ray = torch.arange(len(origins), device=origins.device).repeat_interleave(distance.shape[1])
-    value = field.colour(features, directions, ray)
-    seen = volume.composite(weight, value.unflatten(0, distance.shape), distance, behind)
+    ray = torch.arange(len(distance), device=distance.device).repeat_interleave(distance.shape[1])
+    value = field.colour(features, rays.directions, ray)
+    seen = volume.composite(weight, value.unflatten(0, distance.shape), distance, rays.background)
     return seen._asdict(), weight

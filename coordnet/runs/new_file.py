@@ -8,13 +8,13 @@ from pathlib import Path
 from coordnet.errors import UserError
 
 
-def check_new(path: Path, option: str, kinds: Sequence[str] = ()) -> None:
+def check_new(path: Path, option: str, kinds: Sequence[str]) -> None:
     """Refuse a path that the user gave by `option`.
 
     Raises:
-        UserError: There is something, or its ending is none of `kinds`, if any are asked for.
+        UserError: There is something, or its ending is none of `kinds`.
     """
-    if kinds and path.suffix not in kinds:
+    if path.suffix not in kinds:
         raise UserError(f"{option}={path} must end in {' or '.join(kinds)}")
     if path.exists():
         raise UserError(f"{option}={path} exists already; choose another file")

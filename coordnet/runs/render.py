@@ -67,7 +67,7 @@ def render(
     if min(size) < 1 or max(size) > MAX_SIDE:
         raise UserError(f"--size {size[0]}x{size[1]} must lie between 1x1 and {MAX_SIDE}x{MAX_SIDE}")
     path = output or run / "images" / f"render-{size[0]}x{size[1]}.png"
-    check_new(path, "--output")
+    check_new(path, "--output", (".png",))
     bands = evaluate_grid(model.field, domain, box, size)
     png.write(path, (size[1], size[0], signal.channels), bands)
     return path

@@ -119,8 +119,8 @@ class Frame:
             raise UserError(
                 f"{self.name}: w and h are {said[0]:g} x {said[1]:g}, but the picture has {size[0]} x {size[1]} pixels"
             )
-        fx = self.number("fl_x") if "fl_x" in self.entries else self.focal_from("camera_angle_x", size[0])
-        focal = [fx, self.number("fl_y", self.focal_from("camera_angle_y", size[1], fx))]
+        fx = self.focal("x", size[0])
+        focal = [fx, self.focal("y", size[1], fx)]
         if not FOCAL[0] <= min(focal) <= max(focal) <= FOCAL[1]:
             raise UserError(
                 f"{self.name}: fl_x={focal[0]:g} and fl_y={focal[1]:g} must be from {FOCAL[0]} to {FOCAL[1]:g} pixels"
@@ -128,13 +128,16 @@ class Frame:
         centre = [self.number("cx", size[0] / 2), self.number("cy", size[1] / 2)]
         return focal, centre, [self.number(key, 0.0) for key in LENS]
 
-    def focal_from(self, key: str, side: int, default: float | None = None) -> float:
-        """Of the angle under which a side of the picture, in pixels, is seen; the default where there is no angle."""
-        if key not in self.entries and default is not None:
+    def focal(self, axis: str, side: int, default: float | None = None) -> float:
+        """Along an axis, said as such or by the angle under which that side, in pixels, is seen; else the default."""
+        said, angle_key = f"fl_{axis}", f"camera_angle_{axis}"
+        if said in self.entries:
+            return self.number(said)
+        if angle_key not in self.entries and default is not None:
             return default
-        angle = self.number(key)
+        angle = self.number(angle_key)
         if not 0 < angle < math.pi:
-            raise UserError(f"{self.name}: {key}={angle} must lie between 0 and pi radians")
+            raise UserError(f"{self.name}: {angle_key}={angle} must lie between 0 and pi radians")
         return side / 2 / math.tan(angle / 2)
 
     def check_model(self) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from reproduction import print_table, train
 
 from coordnet.ablation.results import Result, load
+from coordnet.ablation.statistics import mean_and_std, paired_difference
 
 ABLATIONS = ("precision", "precision_close")
 # At the last step: on pixels that were not trained on, where there are any.
 METRICS = ("test/psnr", "train/psnr")
+SPREAD = "mean (its 95 % interval over pairs of picture and seed)"
 
 
 def main() -> None:
@@ -34,26 +36,32 @@ def main() -> None:
         for label in labels
     ]
     print_table(
-        "PSNR of float32 minus that of bfloat16, five photographs of 256 x 256: mean (lowest to highest)",
+        f"PSNR of float32 minus that of bfloat16, five photographs of 256 x 256: {SPREAD}",
         rows,
     )
     results = load(close).results
     rows = [{"precision": name} | costs(results, name) for name in ("bfloat16", "adaptive")]
-    print_table("PSNR of float32 minus that of another, all pixels of 64 x 64 trained on", rows)
+    print_table(f"PSNR of float32 minus that of another, all pixels of 64 x 64 trained on: {SPREAD}", rows)
 
 
 def costs(results: Sequence[Result], precision: str) -> dict[str, str]:
-    """Differences of each metric over pictures, and what float32 scores."""
-    scores = {(precision_of(r), r.config["signal"]["name"]): r.metrics for r in results if r.finished}
-    names = sorted(name for kind, name in scores if kind == "float32" and (precision, name) in scores)
-    line = {"pictures": str(len(names))}
+    """Differences of each metric over pairs of picture and seed, and what float32 scores."""
+    scores = {
+        (precision_of(r), (r.config["signal"]["name"], r.config["seed"])): r.metrics
+        for r in results
+        if r.finished
+    }
+    pairs = sorted(pair for kind, pair in scores if kind == "float32" and (precision, pair) in scores)
+    line = {"pictures": str(len({name for name, _ in pairs})), "pairs": str(len(pairs))}
     for metric in METRICS:
-        if not names or not all(metric in found for found in scores.values()):
+        if not pairs or not all(metric in found for found in scores.values()):
             continue
-        full = [scores["float32", name][metric] for name in names]
-        lost = [a - scores[precision, name][metric] for a, name in zip(full, names, strict=True)]
-        line[f"{metric} in float32"] = f"{sum(full) / len(full):.2f}"
-        line[f"{metric} lost"] = f"{sum(lost) / len(lost):+.2f} ({min(lost):+.2f} to {max(lost):+.2f})"
+        full = {pair: scores["float32", pair][metric] for pair in pairs}
+        found = paired_difference(full, {pair: scores[precision, pair][metric] for pair in pairs})
+        lost = [full[pair] - scores[precision, pair][metric] for pair in pairs]
+        line[f"{metric} in float32"] = f"{mean_and_std(list(full.values())).mean:.2f}"
+        line[f"{metric} lost"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
+        line[f"{metric} lost: lowest, highest"] = f"{min(lost):+.2f}, {max(lost):+.2f}"
     return line
 
 

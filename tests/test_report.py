@@ -223,8 +223,22 @@ def test_each_row_is_compared_with_the_reference_and_with_the_row_above(tmp_path
 
 
 def test_rows_that_share_no_signal_have_no_difference(tmp_path: Path) -> None:
-    (line,) = differences_of(write_sweep(tmp_path, [job("a", signal="x"), job("b", signal="y")]))
+    jobs = [job(row, signal=signal) for row, signals in {"a": "vw", "b": "xy"}.items() for signal in signals]
+    (line,) = differences_of(write_sweep(tmp_path, jobs))
     assert (line["pairs"], line["test PSNR"]) == ("0", "–")
+
+
+def test_rows_with_a_signal_of_their_own_are_paired_by_seed(tmp_path: Path) -> None:
+    scores = {"straight": [20.0, 24.0], "turned": [17.0, 23.0]}
+    jobs = [
+        job(row, seed, signal=row, metrics=ends(score))
+        for row, found in scores.items()
+        for seed, score in enumerate(found)
+    ]
+    (line,) = differences_of(write_sweep(tmp_path, jobs))
+    # 12.7062 is the 97.5 % quantile of Student's distribution with 1 degree of freedom.
+    assert line["pairs"] == "2"
+    assert line["test PSNR"] == f"-2.00 [{-2 - 12.7062:.2f}, +{-2 + 12.7062:.2f}]"
 
 
 def test_a_reference_that_was_not_run_is_replaced_by_the_first_row(tmp_path: Path) -> None:

@@ -146,9 +146,10 @@ def count(n: int, what: str) -> str:
 def difference_rule(sweep: Sweep, rows: Sequence[Row]) -> str:
     words = (
         f"Against {reference_row(sweep, rows).name}, the reference, and against the row above: the mean over jobs of "
-        f"equal signal and seed, its {CONFIDENCE:.0%} interval (Student's t, two-sided), and * where that excludes "
-        "zero. There is no interval for a single pair, nor where all pairs differ by the same. The intervals are not "
-        "widened for there being many of them."
+        "equal seed and signal (save for what of it a row sets itself), its "
+        f"{CONFIDENCE:.0%} interval (Student's t, two-sided), and * where that excludes zero. There is no interval "
+        "for a single pair, nor where all pairs differ by the same. The intervals are not widened for there being "
+        "many of them."
     )
     pairs = {result.pair for result in sweep.finished}
     signals = {signal for signal, _ in pairs}

@@ -37,15 +37,23 @@ class Row:
         return [reading[metric] for reading in self.readings if metric in reading]
 
     def minus(self, other: "Row", metric: str) -> Difference:
+        """Over jobs of equal seed and signal, save for what of the signal a row sets itself."""
+        swept = sorted(self.swept | other.swept)
         mine, others = (
             {
-                result.pair: reading[metric]
+                tuple(result.overrides.get(key) for key in swept): reading[metric]
                 for result, reading in zip(row.finished, row.readings, strict=True)
                 if metric in reading
             }
             for row in (self, other)
         )
         return paired_difference(mine, others)
+
+    @property
+    def swept(self) -> set[str]:
+        """The keys of seed and signal by which its jobs differ."""
+        keys = {key for result in self.results for key in result.overrides if is_replicate(key)}
+        return {key for key in keys if len({result.overrides.get(key) for result in self.results}) > 1}
 
 
 def make_rows(sweep: Sweep) -> list[Row]:

@@ -15,10 +15,12 @@ from coordnet.ablation.tables import markdown
 
 def train(name: str, overrides: list[str]) -> Path:
     """Run an ablation in two processes of one thread each; returns the directory of its sweep."""
-    chosen = [value for key, _, value in (o.partition("=") for o in overrides) if key == "hydra.sweep.dir"]
+    place = "hydra.sweep.dir="
+    chosen = [value.removeprefix(place) for value in overrides if value.startswith(place)]
+    others = [value for value in overrides if not value.startswith(place)]
     directory = Path(chosen[-1]) if chosen else Path("outputs", name, time.strftime("%Y%m%d-%H%M%S"))
     command = [sys.executable, "-m", "coordnet.cli.main", "train", f"ablation={name}", "jobs=2", "threads=1"]
-    subprocess.run([*command, f"hydra.sweep.dir={directory}", *overrides], check=True)
+    subprocess.run([*command, f"{place}{directory}", *others], check=True)
     return directory
 
 

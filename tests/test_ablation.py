@@ -3,9 +3,12 @@ import json
 from pathlib import Path
 
 import pytest
-from support import SMALL, coordnet
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from support import SMALL, coordnet, make_config
 
 from coordnet.ablation.sweep import create_sweep, narrow, run_names
+from coordnet.config import check_config
 from coordnet.errors import UserError
 from coordnet.shipped import config_dir
 
@@ -105,7 +108,24 @@ def test_a_sweep_has_a_job_list_a_table_and_a_contact_sheet(sweep: Path) -> None
     assert (sweep / "contact_sheet.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in (config_dir() / "ablation").glob("*.yaml")))
+ABLATIONS = sorted(file.stem for file in (config_dir() / "ablation").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
 def test_every_shipped_ablation_says_how_to_launch_it(name: str) -> None:
     text = (config_dir() / "ablation" / f"{name}.yaml").read_text()
     assert f"coordnet train ablation={name}" in text
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_row_of_a_shipped_ablation_is_a_config_that_can_be_run(name: str) -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        whole = compose("train", overrides=[f"ablation={name}"], return_hydra_config=True)
+    sweeper, parser = whole.hydra.sweeper, OverridesParser.create()
+    swept = [parser.parse_override(f"{key}={values}") for key, values in sweeper.params.items()]
+    first = [
+        f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else str(o.input_line)
+        for o in swept
+    ]
+    for row in sweeper.rows.values():
+        check_config(make_config(f"ablation={name}", *row, *first))

@@ -143,21 +143,27 @@ def distorted(plane: Tensor, coefficients: Tensor) -> Tensor:
 
 def undistorted(plane: Tensor, coefficients: Tensor) -> Tensor:
     """The inverse of `distorted`, by Newton's method from the distorted point."""
-    k1, k2, p1, p2, k3 = coefficients.unbind(-1)
     found = plane
     for _ in range(ITERATIONS):
-        x, y = found.unbind(-1)
-        square = x**2 + y**2
-        radial = 1 + square * (k1 + square * (k2 + square * k3))
-        slope = 2 * (k1 + square * (2 * k2 + square * 3 * k3))
-        # The Jacobian is symmetric.
-        xx = radial + x**2 * slope + 2 * p1 * y + 6 * p2 * x
-        xy = x * y * slope + 2 * p1 * x + 2 * p2 * y
-        yy = radial + y**2 * slope + 6 * p1 * y + 2 * p2 * x
+        xx, xy, yy = jacobian(found, coefficients)
         dx, dy = (distorted(found, coefficients) - plane).unbind(-1)
         step = torch.stack([yy * dx - xy * dy, xx * dy - xy * dx], dim=-1)
         found = found - step / (xx * yy - xy**2)[..., None]
     return found
+
+
+def jacobian(plane: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The derivatives xx, xy = yx and yy of `distorted`, each (*)."""
+    x, y = plane.unbind(-1)
+    k1, k2, p1, p2, k3 = coefficients.unbind(-1)
+    square = x**2 + y**2
+    radial = 1 + square * (k1 + square * (k2 + square * k3))
+    slope = 2 * (k1 + square * (2 * k2 + square * 3 * k3))
+    return (
+        radial + x**2 * slope + 2 * p1 * y + 6 * p2 * x,
+        x * y * slope + 2 * p1 * x + 2 * p2 * y,
+        radial + y**2 * slope + 6 * p1 * y + 2 * p2 * x,
+    )
 
 
 def ray_box(

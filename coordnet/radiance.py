@@ -62,7 +62,8 @@ class RadianceField(Encoded):
         super().__init__(precision)
         if domain.dim != 3:
             raise UserError(
-                f"radiance: a radiance field has 3 dimensions, but the signal has {domain.dim}; use radiance=null"
+                f"radiance: a radiance field has 3 dimensions, but the signal has {domain.dim}; "
+                "choose a scene as signal, or leave radiance out"
             )
         check_ranges(RadianceField, num_features=num_features, shift=shift, scale=scale)
         self.encoding = encoding
@@ -72,7 +73,8 @@ class RadianceField(Encoded):
         if colour is None:
             if seen:
                 raise UserError(
-                    "radiance.colour=null needs radiance/direction=none and radiance/appearance=none"
+                    "radiance.colour=null needs radiance/direction=none and radiance/appearance=none, "
+                    "which an experiment may have set"
                 )
             num_features = channels
         elif num_features + seen == 0:

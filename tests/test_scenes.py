@@ -248,13 +248,16 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("options, message", [(("--size", "3"), "size=3"), (("--seed", "-2"), "seed=-2")])
+@pytest.mark.parametrize(
+    "options, message",
+    [(("--size", "3"), "--size=3"), (("--held-out", "0"), "--held-out=0"), (("--seed", "-2"), "--seed=-2")],
+)
 def test_a_scene_that_cannot_be_made_leaves_nothing(
     tmp_path: Path, options: tuple[str, str], message: str
 ) -> None:
     refused = make_scene(tmp_path / "out", *options)
     assert refused.returncode == 2 and message in refused.stderr
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_each_split_has_views_of_its_own() -> None:

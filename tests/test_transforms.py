@@ -7,14 +7,18 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from scene_files import orbit, picture
 from support import make_config
 
 from coordnet.build import build
+from coordnet.cameras import Cameras
 from coordnet.errors import UserError
 from coordnet.signals.posed_images import PosedImages
 from coordnet.signals.transforms import transforms
+from coordnet.signals.view_files import clear
 
+ORIENTATION = 0x0112
 INTRINSICS = {"fl_x": 10.0, "fl_y": 11.0, "cx": 4.5, "cy": 2.5, "w": 8, "h": 6}
 
 
@@ -113,6 +117,59 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, entries: dict[str, Any],
     write(tmp_path, **entries)
     with pytest.raises(UserError, match=message):
         transforms(str(tmp_path))
+
+
+def test_a_picture_with_two_poses_is_refused(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path).read_text())
+    rewrite(tmp_path, document | {"frames": document["frames"] * 2})
+    with pytest.raises(UserError, match=r"frame 9: its picture .*008\.png' is that of .* frame 0 too"):
+        transforms(str(tmp_path))
+
+
+def test_nothing_is_scored_where_nothing_is_held_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"signal\.scored_views=2 must be null where signal\.holdout=0"):
+        transforms(str(write(tmp_path)), holdout=0, scored_views=2)
+
+
+def test_a_cube_that_no_camera_sees_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no camera sees .*signal\.centre=\[100"):
+        transforms(str(write(tmp_path)), centre=[100.0, 0.0, 0.0], half_size=1.0)
+
+
+def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert len(transforms(str(tmp_path)).train.cameras) == 7
+
+
+@pytest.mark.parametrize("k1, fits", [(-0.05, True), (-0.2, False), (-3.0, False), (0.3, True)])
+def test_a_lens_that_folds_within_the_picture_is_found(k1: float, fits: bool) -> None:
+    """r + k1 r^3 turns back at r = (-3 k1)^-0.5, for -0.2 at 0.86; the corners are at 0.94."""
+    pose, eight = torch.eye(4)[None, :3], torch.full((1, 2), 8.0)
+    cameras = Cameras(pose, eight * 1.5, eight, (16, 16), torch.tensor([[k1, 0, 0, 0, 0]]))
+    assert clear(cameras, 0) is fits
+
+
+def test_a_rotation_may_be_scaled(tmp_path: Path) -> None:
+    document = json.loads(write(tmp_path).read_text())
+    expected = transforms(str(tmp_path)).train.cameras.poses
+    for frame in document["frames"]:
+        frame["transform_matrix"] = [
+            [1e-5 * x for x in row[:3]] + row[3:] for row in frame["transform_matrix"]
+        ]
+    rewrite(tmp_path, document)
+    torch.testing.assert_close(transforms(str(tmp_path)).train.cameras.poses, expected)
+
+
+def test_pixels_stay_as_stored_whatever_exif_says(tmp_path: Path) -> None:
+    """Poses and focal lengths are of the stored pixels: COLMAP does not turn them either."""
+    expected = transforms(str(write(tmp_path))).train.images
+    for file in (tmp_path / "images").iterdir():
+        with Pillow.open(file) as picture:
+            exif = picture.getexif()
+            exif[ORIENTATION] = 3
+            picture.save(file, exif=exif)
+    assert torch.equal(transforms(str(tmp_path)).train.images, expected)
 
 
 def test_parallel_cameras_need_a_cube(tmp_path: Path) -> None:

@@ -113,6 +113,35 @@ def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> 
     assert np.abs(imageio.imread(out, index=None) - np.stack(expected)).mean() < 3
 
 
+def test_a_path_of_another_shape_keeps_its_vertical_angle_and_square_pixels(
+    tmp_path: Path, signal: PosedImages
+) -> None:
+    file = tmp_path / "path.json"
+    frames = [{"transform_matrix": np.eye(4).tolist()}]
+    file.write_text(json.dumps({"w": 80, "h": 60, "fl_x": 90.0, "cx": 44.0, "frames": frames}))
+    cameras = along(file, (40, 40), signal)
+    assert cameras.focal.tolist() == [[60.0, 60.0]]
+    # cx is 4 of 60 heights to the right of the middle.
+    torch.testing.assert_close(cameras.centre, torch.tensor([[20 + 4 * 40 / 60, 20.0]]))
+
+
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        ({"fl_x": 90.0}, "fl_x is in pixels of pictures whose w and h"),
+        ({"fl_x": 90.0, "w": 0, "h": 60}, "w=0 and h=60 must be whole numbers of at least 1"),
+        ({"fl_x": 90.0, "w": 80.5, "h": 60}, r"w=80\.5 and h=60 must be whole"),
+    ],
+)
+def test_a_path_says_what_its_focal_lengths_are_of(
+    tmp_path: Path, signal: PosedImages, entries: dict[str, float], message: str
+) -> None:
+    file = tmp_path / "path.json"
+    file.write_text(json.dumps({"frames": [{"transform_matrix": np.eye(4).tolist()}], **entries}))
+    with pytest.raises(UserError, match=f"frame 0: {message}"):
+        along(file, (40, 40), signal)
+
+
 def test_cameras_on_one_side_and_upside_down_have_their_own_up(signal: PosedImages) -> None:
     flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     cameras = signal.train.cameras

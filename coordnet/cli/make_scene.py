@@ -1,6 +1,7 @@
 """`coordnet make-scene NAME OUT`."""
 
 import argparse
+import tempfile
 from pathlib import Path
 
 
@@ -39,30 +40,37 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from coordnet.console import say
     from coordnet.errors import UserError
-    from coordnet.signals.scene import SPLITS, take
+    from coordnet.signals.scene import take
     from coordnet.signals.scene_file import write_views
 
     if options.out.exists():
         raise UserError(f"{options.out} exists; make-scene writes into a new directory")
-    counts = dict(zip(SPLITS, (options.views, options.held_out, options.held_out), strict=True))
-    # All of them before anything is written: what cannot be made leaves nothing behind.
-    made = {
-        split: take(
-            options.name,
-            options.frequency,
-            split,
-            count,
-            options.size,
-            options.radius,
-            options.elevation,
-            options.supersample,
-            options.seed,
-        )
-        for split, count in counts.items()
-    }
-    options.out.mkdir(parents=True)
-    for split, views in made.items():
-        write_views(options.out, split, views)
+    folder = options.out.resolve().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {"val": options.held_out, "test": options.held_out, "train": options.views}
+    # What is not whole never stands at its place, and what cannot be made leaves nothing behind.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{options.out.name}-") as unfinished:
+        made = Path(unfinished, "scene")
+        made.mkdir()
+        for split, count in counts.items():
+            try:
+                views = take(
+                    options.name,
+                    options.frequency,
+                    split,
+                    count,
+                    options.size,
+                    options.radius,
+                    options.elevation,
+                    options.supersample,
+                    options.seed,
+                )
+            except UserError as error:
+                raise UserError(
+                    str(error).replace("signal.held_out", "--held-out").replace("signal.", "--")
+                ) from None
+            write_views(made, split, views)
+        made.rename(options.out)
     say(
         f"{options.out}: {sum(counts.values())} views; "
         f"coordnet train experiment=lego_instant signal=blender signal.path={options.out}"

@@ -53,8 +53,10 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         if "Config group override" not in str(error):
             raise
+        nulls = [override for override in rest if override.endswith("=null") and "." not in override]
         raise UserError(
-            "a group cannot be null: name one of its options (coordnet train --help lists them)"
+            f"{' '.join(nulls)}: a group cannot be null; name one of its options (coordnet train --help lists "
+            "them), or leave it out"
         ) from None
     if failures:
         raise failures[0]
@@ -219,7 +221,9 @@ class Validate(Callback):
                 raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
         except (UserError, OmegaConfBaseException) as error:
             # Hydra turns any other exception of a callback into a warning.
-            print(f"coordnet: {error if isinstance(error, UserError) else explain(error)}", file=sys.stderr)
+            problem = str(error) if isinstance(error, UserError) else explain(error)
+            experiment = HydraConfig.get().runtime.choices.get("experiment")
+            print(f"coordnet: {problem}{set_by(experiment, problem)}", file=sys.stderr)
             sys.exit(2)
         except OSError as error:
             print(f"coordnet: hydra.run.dir: {error}", file=sys.stderr)
@@ -227,6 +231,14 @@ class Validate(Callback):
         except Exception:
             traceback.print_exc()
             sys.exit(1)
+
+
+def set_by(experiment: str | None, problem: str) -> str:
+    """What to do about a key of a group that an experiment sets and the option chosen instead does not have."""
+    key = re.match(r"(\S+\.\S+) is unknown", problem)
+    if experiment is None or key is None or any(key[1] in o for o in HydraConfig.get().overrides.task):
+        return ""
+    return f" (experiment={experiment} sets it; ~{key[1]} takes it out)"
 
 
 def explain(error: Exception) -> str:

@@ -35,7 +35,7 @@ class March(Rays):
         every: Steps between its updates.
         warmup: Steps before the first.
         decay: Of the densities it remembers, per look at a cell.
-        threshold: Opacity of the part of a ray, from which on a cell is occupied.
+        threshold: Opacity of a part of a ray that has `num_samples`, from which on a cell is occupied.
         min_weight: In [0, 0.1].
         seed: Of the draws.
     """

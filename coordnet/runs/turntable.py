@@ -1,6 +1,7 @@
 """A flight around a scene, as a video."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from coordnet.ranges import Range, or_null
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import video
 from coordnet.runs.view import load_scene, scaled
-from coordnet.signals.frames import Frame, read_document
+from coordnet.signals.frames import read_frames
 from coordnet.signals.posed_images import PosedImages, view
 from coordnet.signals.view_files import read_cameras
 
@@ -102,8 +103,19 @@ def around(cameras: Cameras, size: tuple[int, int], count: int, elevation: float
 
 
 def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
-    """The cameras of a file, brought to the box of a signal."""
-    document = read_document(path)
-    frames = [Frame(path, i, document) for i in range(len(document["frames"]))]
-    said = int(frames[0].number("w", size[0])), int(frames[0].number("h", size[1]))
-    return read_cameras(frames, said).resized(size).boxed(signal.centre, signal.half_size)
+    """The cameras of a file, brought to the box of a signal, with pictures of (width, height).
+
+    Where the file's have another shape, the vertical angle of view stays, and more or less is seen at the sides.
+    """
+    frames = read_frames(path)
+    first = frames[0]
+    if "fl_x" in first.entries and not {"w", "h"} <= first.entries.keys():
+        raise UserError(f"{first.name}: fl_x is in pixels of pictures whose w and h the file must have too")
+    said = [first.number(key, side) for key, side in zip("wh", size, strict=True)]
+    if not all(side >= 1 and side.is_integer() for side in said):
+        raise UserError(f"{first.name}: w={said[0]:g} and h={said[1]:g} must be whole numbers of at least 1")
+    width, height = map(int, said)
+    cameras = read_cameras(frames, (width, height)).boxed(signal.centre, signal.half_size)
+    scale = size[1] / height
+    centre = (cameras.centre - torch.tensor([width, height]) / 2) * scale + torch.tensor(size) / 2
+    return replace(cameras, focal=cameras.focal * scale, centre=centre, size=size)

@@ -3,9 +3,9 @@ from pathlib import Path
 
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
-from coordnet.signals.frames import Frame, read_document
+from coordnet.signals.frames import read_frames
 from coordnet.signals.posed_images import Background, PosedImages, Views
-from coordnet.signals.view_files import evenly, read_views
+from coordnet.signals.view_files import check_pictures, evenly, read_views
 
 # Of the cube that holds each of the scenes of NeRF's synthetic data.
 HALF_SIZE = 1.5
@@ -56,9 +56,9 @@ def blender(
         file = Path(path, f"transforms_{split}.json")
         if not file.is_file():
             return None
-        document = read_document(file)
-        frames = [Frame(file, i, document) for i in range(len(document["frames"]))]
-        return read_views(evenly(frames, count, key), resize, downscale)
+        frames = evenly(read_frames(file), count, key)
+        check_pictures(frames)
+        return read_views(frames, resize, downscale)
 
     try:
         train = views("train", "train_views", train_views)

@@ -29,7 +29,7 @@ def read_document(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise UserError(f"{file} has more than {MOST_BYTES} bytes; poses take far less")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -42,6 +42,12 @@ def read_document(file: Path) -> dict[str, Any]:
     if not frames:
         raise UserError(f"{file} has no frames; at least one is needed")
     return document
+
+
+def read_frames(file: Path) -> list["Frame"]:
+    """All of a file; pictures are looked up later."""
+    document = read_document(file)
+    return [Frame(file, i, document) for i in range(len(document["frames"]))]
 
 
 class Frame:
@@ -76,9 +82,11 @@ class Frame:
             raise UserError(
                 f"{self.name}: transform_matrix holds NaN or numbers that are not below {FARTHEST:g}"
             )
+        if matrix[3:].tolist() not in ([], [[0, 0, 0, 1]]):
+            raise UserError(f"{self.name}: transform_matrix must have 0, 0, 0, 1 as its fourth row")
         rotation, position = matrix[:3].split([3, 1], dim=-1)
         volume = float(torch.linalg.det(rotation))
-        if abs(volume) < 1e-12:
+        if abs(volume) <= 1e-12 * float(rotation.abs().max()) ** 3:
             raise UserError(f"{self.name}: transform_matrix is singular")
         rotation = rotation / abs(volume) ** (1 / 3)
         if volume < 0 or (rotation @ rotation.T - torch.eye(3)).abs().max() > ROUNDING:
@@ -106,7 +114,8 @@ class Frame:
         """(height, width, 3 or 4) uint8."""
         path = self.path
         try:
-            pixels = read_image(path, background=None)
+            # Poses and focal lengths are those of the pixels as stored.
+            pixels = read_image(path, background=None, upright=False)
         except UserError as error:
             raise UserError(f"{self.name}: {str(error).removeprefix('signal.path=')}") from None
         return pixels.expand(-1, -1, 3) if pixels.shape[2] == 1 else pixels
@@ -135,6 +144,8 @@ class Frame:
             return self.number(said)
         if angle_key not in self.entries and default is not None:
             return default
+        if angle_key not in self.entries:
+            raise UserError(f"{self.name} has neither {said}, in pixels, nor {angle_key}, in radians")
         angle = self.number(angle_key)
         if not 0 < angle < math.pi:
             raise UserError(f"{self.name}: {angle_key}={angle} must lie between 0 and pi radians")

@@ -30,10 +30,11 @@ def read_image(
     resize: Sequence[int] | None = None,
     background: str | None = "white",
     max_pixels: int = MAX_PIXELS,
+    upright: bool = True,
 ) -> Tensor:
     """Pixels (height, width, channels) uint8: 1 channel for grey files, 3 for colour, 4 for kept opacity.
 
-    EXIF rotation is applied; palettes and CMYK become RGB; 16-bit grey keeps its 8 high bits.
+    Palettes and CMYK become RGB; 16-bit grey keeps its 8 high bits.
 
     Args:
         path: A PNG, JPEG, WebP, TIFF or BMP file with one frame.
@@ -43,6 +44,7 @@ def read_image(
             fourth channel.
         max_pixels: Larger files are refused from their header, before anything is decoded.
             Pillow's own limit is the default.
+        upright: Apply EXIF rotation.
 
     Raises:
         UserError: The file cannot be read by these rules.
@@ -66,11 +68,17 @@ def read_image(
                         f"signal.path={str(path)!r} has {width} x {height} pixels, more than "
                         f"signal.max_pixels={max_pixels}"
                     )
+                if file.mode == "F":
+                    raise UserError(
+                        f"signal.path={str(path)!r} holds floats, of no stated range; save as 8 or 16 bits"
+                    )
                 frames = getattr(file, "n_frames", 1)
                 if frames > 1:
                     raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
                 # In place and without needless conversions: each copy of a large picture is one too many.
-                ImageOps.exif_transpose(file, in_place=True)
+                file.load()
+                if upright:
+                    ImageOps.exif_transpose(file, in_place=True)
                 picture = edit(flatten(file, background), crop, resize, max_pixels)
     except UnidentifiedImageError:
         raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
@@ -96,8 +104,6 @@ def to_array(picture: Pillow.Image) -> NDArray[np.uint8]:
 
 def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
     """Bring any mode to L, RGB or (with background None) RGBA."""
-    if picture.mode == "F":
-        raise UserError("signal.path: float pictures have no stated range; save as 8 or 16 bits")
     if picture.mode.startswith("I"):
         return Pillow.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
     grey = picture.mode in ("1", "L", "LA")

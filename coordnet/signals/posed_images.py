@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coordnet import viz
-from coordnet.cameras import Cameras
+from coordnet.cameras import Cameras, ray_box
 from coordnet.coords import Domain, FieldFunction, chunks
 from coordnet.errors import UserError
 from coordnet.metrics import psnr, ssim
@@ -22,6 +22,8 @@ RAYS_PER_CHUNK = 4096
 LONGEST = 512
 # Views that are scored of those trained on, drawn as strips, and kept to be compared by frequency.
 TRAINED, DRAWN, COMPARED = 2, 3, 10
+# Rays along each side of a picture that are looked along for the scene; an odd number, so one is in the middle.
+PROBES = 9
 # Fractions of multiples of these fill the unit cube evenly (M. Roberts 2018): powers of 1 / g with g^4 = g + 1.
 SPREAD = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
 
@@ -46,6 +48,15 @@ class Views(NamedTuple):
     def boxed(self, centre: Tensor, half_size: float) -> "Views":
         """Cameras in coordinates (x - centre) / half_size of their world."""
         return Views(self.images, self.cameras.boxed(centre, half_size))
+
+
+def sees(cameras: Cameras) -> bool:
+    """Whether some ray of theirs, of a grid of them around the middle of each picture, meets [-1, 1]^3."""
+    share = torch.linspace(0, 1, PROBES)
+    pixels = torch.cartesian_prod(share, share) * torch.tensor(cameras.size)
+    camera = torch.arange(len(cameras)).repeat_interleave(len(pixels))
+    near, far = ray_box(*cameras.rays(camera, pixels.repeat(len(cameras), 1)), -1.0, 1.0)
+    return bool((far > near).any())
 
 
 class PosedImages(Signal):
@@ -95,6 +106,11 @@ class PosedImages(Signal):
         self.centre = torch.tensor(centre, dtype=torch.float32)
         self.half_size = half_size
         self.train = train.boxed(self.centre, half_size)
+        if not sees(self.train.cameras):
+            raise UserError(
+                f"signal: no camera sees the scene's cube, of signal.centre={self.centre.tolist()} and "
+                f"signal.half_size={half_size:g} in the units of the cameras' positions"
+            )
         self.held_out = {
             name: views.boxed(self.centre, half_size)
             for name, views in (("val", val), ("test", test))

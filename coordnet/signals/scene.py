@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from coordnet.cameras import Cameras, facing
+from coordnet.console import bar
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
 from coordnet.signals.plan import plan
@@ -97,7 +98,10 @@ def take(
         (size, size),
     )
     made = make(name, frequency, seed)
-    return Views(torch.stack([photograph(made, cameras, i, supersample) for i in range(count)]), cameras)
+    return Views(
+        torch.stack([photograph(made, cameras, i, supersample) for i in bar(range(count), "photographing")]),
+        cameras,
+    )
 
 
 def orbit(count: int, radius: float, elevation: Sequence[float], turn: float) -> Tensor:

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
-from coordnet.signals.frames import Frame, read_document
+from coordnet.signals.frames import read_frames
 from coordnet.signals.posed_images import Background, PosedImages
-from coordnet.signals.view_files import evenly, read_views
+from coordnet.signals.view_files import check_pictures, evenly, read_views
 
 NAME = "transforms.json"
 # Half the cube's side over the distance of the cameras: instant-ngp's 0.5 / 0.33 where that is 4, and NeRF's scenes.
@@ -68,9 +68,13 @@ def transforms(
     )
     if holdout == 1:
         raise UserError(f"signal.holdout={holdout} must be at least 2, or 0 to train on all pictures")
+    if holdout == 0 and scored_views is not None:
+        raise UserError(
+            f"signal.scored_views={scored_views} must be null where signal.holdout=0 holds none out"
+        )
     file = find(path)
-    document = read_document(file)
-    frames = [Frame(file, i, document) for i in range(len(document["frames"]))]
+    frames = read_frames(file)
+    check_pictures(frames)
     frames.sort(key=lambda frame: str(frame.path))
     held_out = frames[::holdout] if holdout else []
     kept = [frame for frame in frames if frame not in held_out]

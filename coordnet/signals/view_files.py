@@ -1,18 +1,27 @@
 """Pictures of a scene from files: one stack of one size, and their cameras."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras, distorted, undistorted
-from coordnet.errors import UserError
+from coordnet.cameras import Cameras, distorted, jacobian, undistorted
+from coordnet.errors import UserError, shown
 from coordnet.signals.frames import Frame
 from coordnet.signals.posed_images import Views
 
 # Pixels on each side that a lens is tried at.
 EDGE = 9
+
+
+def check_pictures(frames: Sequence[Frame]) -> None:
+    """Of one file: a picture with two poses has a wrong one, and may be held out and trained on at once."""
+    seen: dict[Path, Frame] = {}
+    for frame in frames:
+        if (first := seen.setdefault(frame.path, frame)) is not frame:
+            raise UserError(f"{frame.name}: its picture {shown(str(frame.path))} is that of {first.name} too")
 
 
 def evenly(items: Sequence[Frame], count: int | None, key: str) -> Sequence[Frame]:
@@ -69,7 +78,8 @@ def read_cameras(frames: Sequence[Frame], size: tuple[int, int]) -> Cameras:
 
 
 def clear(cameras: Cameras, i: int) -> bool:
-    """Whether the rays of pixels around the edge of the picture of camera i lead back to them, to a tenth of one."""
+    """Whether the rays of pixels around the edge of the picture of camera i lead back to them, to a tenth of one,
+    without crossing a fold of the lens."""
     if cameras.distortion is None:
         return True
     share = torch.linspace(0, 1, EDGE)
@@ -77,8 +87,11 @@ def clear(cameras: Cameras, i: int) -> bool:
     sides = ([share, zero], [share, one], [zero, share], [one, share])
     pixels = torch.cat([torch.stack(side, dim=-1) for side in sides]) * torch.tensor(cameras.size)
     plane = (pixels - cameras.centre[i]) / cameras.focal[i]
-    back = distorted(undistorted(plane, cameras.distortion[i]), cameras.distortion[i])
-    return bool((((back - plane) * cameras.focal[i]).abs() < 0.1).all())
+    found = undistorted(plane, cameras.distortion[i])
+    missed = (distorted(found, cameras.distortion[i]) - plane) * cameras.focal[i]
+    xx, xy, yy = jacobian(found, cameras.distortion[i])
+    # Beyond the fold of a lens the picture is turned over.
+    return bool((missed.abs() < 0.1).all() and (xx > 0).all() and (xx * yy > xy**2).all())
 
 
 def stack(images: list[Tensor]) -> Tensor:

@@ -183,7 +183,7 @@ def test_what_a_field_refuses(options: dict[str, Any], message: str) -> None:
 
 
 def test_a_picture_has_no_radiance() -> None:
-    with pytest.raises(UserError, match="has 3 dimensions, but the signal has 2; use radiance=null"):
+    with pytest.raises(UserError, match="has 3 dimensions, but the signal has 2; choose a scene"):
         RadianceField(
             Domain((8, 8)), 3, None, Identity(Domain((8, 8))), Mlp, Nothing, Nothing, partial(Mlp, depth=1)
         )

@@ -125,4 +125,7 @@ def run_rank(
         said = f"{type(error).__name__}: {error}"
     if rank == 0:
         out.send(said)
-    sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Past the destructors: those of a process group whose peers have gone may abort.
+    os._exit(code)

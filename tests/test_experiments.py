@@ -1,10 +1,15 @@
 """Every shipped experiment is a run: it composes, passes the checks and takes a step."""
 
+import os
+from typing import Any
+
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from support import make_config
 
 from coordnet.assemble import assemble
+from coordnet.cli.train import give_back, plain
 from coordnet.config import check_config
 from coordnet.shipped import config_dir
 
@@ -28,3 +33,36 @@ def test_an_experiment_takes_a_step(name: str) -> None:
     loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert loss.isfinite() and gradients and all(gradient.isfinite().all() for gradient in gradients)
+
+
+def with_others(*overrides: str) -> dict[str, Any]:
+    """The plain config of a command whose experiment has given back what is not its own."""
+    os.environ.setdefault("COORDNET_RUN_ID", "test")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("train", overrides=list(overrides), return_hydra_config=True)
+    give_back(config)
+    return plain(config)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_takes_any_encoding(experiment: str) -> None:
+    for file in (config_dir() / "encoding").glob("*.yaml"):
+        config = with_others(f"experiment={experiment}", f"encoding={file.stem}", "signal=scene")
+        own = make_config(f"encoding={file.stem}")["encoding"]
+        kept = make_config(f"experiment={experiment}")["encoding"]
+        assert config["encoding"] == (own if own["_target_"] != kept["_target_"] else config["encoding"])
+        check_config(config)
+
+
+def test_what_the_command_line_sets_stays() -> None:
+    config = with_others("experiment=nerf_simple", "encoding=gaussian", "encoding.num_frequencies=9")
+    assert config["encoding"]["num_frequencies"] == 9
+    assert with_others("experiment=nerf_simple")["encoding"]["num_frequencies"] == 7
+    assert with_others("experiment=nerf_simple", "network.width=8")["encoding"]["num_frequencies"] == 7
+
+
+def test_other_groups_are_given_back_too() -> None:
+    config = with_others("experiment=lego_instant", "forward_map=render", "network=siren", "signal=scene")
+    assert config["forward_map"] == make_config("forward_map=render")["forward_map"]
+    assert config["network"] == make_config("network=siren")["network"]
+    assert config["encoding"] == make_config("experiment=lego_instant")["encoding"]

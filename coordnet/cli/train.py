@@ -19,7 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.ablation.sweep import SETTINGS, check_settings
@@ -135,10 +135,38 @@ def guard(allow: Sequence[str]) -> None:
             config = compose(*arguments, **options)
         except (KeyError, TypeError) as error:
             raise UserError(f"the overrides do not make a config: {error}") from None
+        give_back(config)
         check_targets(OmegaConf.to_container(config, resolve=False), allow)
         return config
 
     ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+
+
+def give_back(config: DictConfig) -> None:
+    """Where another option of a group is chosen than the experiment's, take the experiment's values out of that group.
+
+    Those that the option has itself are its own again; what the command line sets stays.
+    """
+    choices = config.hydra.runtime.choices
+    file = config_dir() / "experiment" / f"{choices.get('experiment')}.yaml"
+    if not file.is_file():
+        return
+    experiment = OmegaConf.load(file)
+    typed = {override.partition("=")[0].lstrip("+") for override in config.hydra.overrides.task}
+    for default in experiment.defaults:
+        (name, option) = next(iter(default.items()))
+        group = name.removeprefix("override /")
+        chosen = config_dir() / group / f"{choices.get(group)}.yaml"
+        if group not in experiment or choices.get(group) == option or not chosen.is_file():
+            continue
+        own = OmegaConf.load(chosen)
+        with open_dict(config):
+            for key in experiment[group]:
+                if f"{group}.{key}" not in typed:
+                    if key in own:
+                        config[group][key] = own[key]
+                    else:
+                        config[group].pop(key, None)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -221,9 +249,7 @@ class Validate(Callback):
                 raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
         except (UserError, OmegaConfBaseException) as error:
             # Hydra turns any other exception of a callback into a warning.
-            problem = str(error) if isinstance(error, UserError) else explain(error)
-            experiment = HydraConfig.get().runtime.choices.get("experiment")
-            print(f"coordnet: {problem}{set_by(experiment, problem)}", file=sys.stderr)
+            print(f"coordnet: {error if isinstance(error, UserError) else explain(error)}", file=sys.stderr)
             sys.exit(2)
         except OSError as error:
             print(f"coordnet: hydra.run.dir: {error}", file=sys.stderr)
@@ -231,14 +257,6 @@ class Validate(Callback):
         except Exception:
             traceback.print_exc()
             sys.exit(1)
-
-
-def set_by(experiment: str | None, problem: str) -> str:
-    """What to do about a key of a group that an experiment sets and the option chosen instead does not have."""
-    key = re.match(r"(\S+\.\S+) is unknown", problem)
-    if experiment is None or key is None or any(key[1] in o for o in HydraConfig.get().overrides.task):
-        return ""
-    return f" (experiment={experiment} sets it; ~{key[1]} takes it out)"
 
 
 def explain(error: Exception) -> str:

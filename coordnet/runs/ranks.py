@@ -71,10 +71,9 @@ def run_ranks(
 
 def watch(processes: Sequence[BaseProcess]) -> list[int]:
     """Wait for all; once one has failed, the others get some seconds. The exit codes, 0 for those ended from here."""
-    codes = [0] * len(processes)
-    # Asked once: of processes that all ended between two questions, waiting would never end.
-    while alive := [process for process in processes if process.is_alive()]:
-        wait([process.sentinel for process in alive])
+    while True:
+        # Asked in this order: of processes that end between two questions, one would be missed.
+        alive = [process for process in processes if process.is_alive()]
         failed = [process.exitcode for process in processes if process.exitcode]
         if failed:
             grace = GRACE if all(code in ORDERLY for code in failed) else SHORT_GRACE
@@ -85,7 +84,10 @@ def watch(processes: Sequence[BaseProcess]) -> list[int]:
             for process in processes:
                 process.kill()
                 process.join()
-    return codes
+            return codes
+        if not alive:
+            return [0] * len(processes)
+        wait([process.sentinel for process in alive])
 
 
 def free_port() -> int:

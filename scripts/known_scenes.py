@@ -1,6 +1,8 @@
 """The figure of docs/scenes.md: the scenes that are known exactly, each from three of its cameras.
 
-python scripts/known_scenes.py [--figures docs/images]
+    python scripts/known_scenes.py [--figures docs/images]
+
+They are photographed as `signal=scene` does it.
 """
 
 import argparse

@@ -72,7 +72,9 @@ def test_no_samples_have_no_weights() -> None:
     nothing = torch.zeros(0, requires_grad=True)
     ray = torch.zeros(0, dtype=torch.long)
     weight = volume.packed_weights(nothing, torch.zeros(0), ray, 5)
-    seen = volume.packed_composite(weight, torch.zeros(0, 3), torch.zeros(0), ray, 5, torch.ones(5, 3))
+    seen = volume.over(
+        volume.packed_sums(weight, torch.zeros(0, 3), torch.zeros(0), ray, 5), torch.ones(5, 3)
+    )
     assert torch.equal(seen.value, torch.ones(5, 3))
     assert not seen.opacity.any() and not seen.depth.any()
     seen.value.sum().backward()
@@ -124,7 +126,9 @@ def test_packed_compositing_is_the_dense_one() -> None:
     weight = volume.weights(density, length)
     behind = random(len(mask), 3, seed=5)
     dense = volume.composite(weight, value, distance, behind)
-    packed = volume.packed_composite(weight[mask], value[mask], distance[mask], ray, len(mask), behind)
+    packed = volume.over(
+        volume.packed_sums(weight[mask], value[mask], distance[mask], ray, len(mask)), behind
+    )
     for ours, theirs in zip(packed, dense, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -135,7 +139,7 @@ def test_gradients_of_compositing() -> None:
     inputs = [random(*shape, seed=k) for k, shape in enumerate([(count,), (count, 3), (count,)])]
     inputs = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(
-        lambda w, v, t: volume.packed_composite(w, v, t, ray, 4, torch.ones(4, 3)).value, inputs[:3]
+        lambda w, v, t: volume.over(volume.packed_sums(w, v, t, ray, 4), torch.ones(4, 3)).value, inputs[:3]
     )
 
 

@@ -145,28 +145,30 @@ def guard(allow: Sequence[str]) -> None:
 def give_back(config: DictConfig) -> None:
     """Where another option of a group is chosen than the experiment's, take the experiment's values out of that group.
 
-    Those that the option has itself are its own again; what the command line sets stays.
+    Those that the option has itself are its own again; what the command line sets stays. A background and the like are
+    the experiment's, whatever the signal.
     """
     choices = config.hydra.runtime.choices
     file = config_dir() / "experiment" / f"{choices.get('experiment')}.yaml"
     if not file.is_file():
         return
     experiment = OmegaConf.load(file)
+    options = {
+        name.removeprefix("override /"): option
+        for default in experiment.defaults
+        for name, option in default.items()
+    }
     typed = {override.partition("=")[0].lstrip("+") for override in config.hydra.overrides.task}
-    for default in experiment.defaults:
-        (name, option) = next(iter(default.items()))
-        group = name.removeprefix("override /")
+    for group in options.keys() & experiment.keys() - {"signal"}:
         chosen = config_dir() / group / f"{choices.get(group)}.yaml"
-        if group not in experiment or choices.get(group) == option or not chosen.is_file():
+        if choices.get(group) == options[group] or not chosen.is_file():
             continue
         own = OmegaConf.load(chosen)
+        left = [key for key in experiment[group] if f"{group}.{key}" not in typed]
         with open_dict(config):
-            for key in experiment[group]:
-                if f"{group}.{key}" not in typed:
-                    if key in own:
-                        config[group][key] = own[key]
-                    else:
-                        config[group].pop(key, None)
+            for key in left:
+                config[group].pop(key, None)
+            config[group].update({key: own[key] for key in left if key in own})
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

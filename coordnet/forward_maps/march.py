@@ -140,7 +140,7 @@ class March(Rays):
                 ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))
                 colour = field.colour(features.index_select(0, kept), directions, ray)
                 total = total + volume.packed_sums(weight, colour, at, ray, len(origins))
-        return volume.over(total[:, :-2], total[:, -2:-1], total[:, -1:], behind)._asdict()
+        return volume.over(total, behind)._asdict()
 
 
 def picked(mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,20 +66,12 @@ def firsts(ray: Tensor, rays: int) -> Tensor:
 
 def composite(weight: Tensor, value: Tensor, distance: Tensor, background: Tensor) -> Rendered:
     """Sum values (r, s, c) at distances (r, s) by their weights (r, s) over a background (r, c)."""
-    return over(
+    sums = [
         (weight[..., None] * value).sum(1),
         (weight * distance).sum(1, keepdim=True),
         weight.sum(1, keepdim=True),
-        background,
-    )
-
-
-def packed_composite(
-    weight: Tensor, value: Tensor, distance: Tensor, ray: Tensor, rays: int, background: Tensor
-) -> Rendered:
-    """`composite` of packed values (n, c), distances (n,) and weights (n,)."""
-    sums = packed_sums(weight, value, distance, ray, rays)
-    return over(sums[:, :-2], sums[:, -2:-1], sums[:, -1:], background)
+    ]
+    return over(torch.cat(sums, dim=-1), background)
 
 
 def packed_sums(weight: Tensor, value: Tensor, distance: Tensor, ray: Tensor, rays: int) -> Tensor:
@@ -88,7 +80,9 @@ def packed_sums(weight: Tensor, value: Tensor, distance: Tensor, ray: Tensor, ra
     return terms.new_zeros(rays, terms.shape[-1]).index_add(0, ray, weight[:, None] * terms)
 
 
-def over(value: Tensor, distance: Tensor, opacity: Tensor, background: Tensor) -> Rendered:
+def over(sums: Tensor, background: Tensor) -> Rendered:
+    """Weighted sums (r, c + 2), as of `packed_sums`, over a background (r, c)."""
+    value, distance, opacity = sums.split([background.shape[-1], 1, 1], dim=-1)
     depth = distance / opacity.clamp(min=torch.finfo(opacity.dtype).tiny)
     return Rendered(value + (1 - opacity) * background, depth, opacity)
 

@@ -75,8 +75,8 @@ def read_image(
                 frames = getattr(file, "n_frames", 1)
                 if frames > 1:
                     raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
-                # In place and without needless conversions: each copy of a large picture is one too many.
                 file.load()
+                # In place and without needless conversions: each copy of a large picture is one too many.
                 if upright:
                     ImageOps.exif_transpose(file, in_place=True)
                 picture = edit(flatten(file, background), crop, resize, max_pixels)

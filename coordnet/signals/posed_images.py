@@ -51,7 +51,7 @@ class Views(NamedTuple):
 
 
 def sees(cameras: Cameras) -> bool:
-    """Whether some ray of theirs, of a grid of them around the middle of each picture, meets [-1, 1]^3."""
+    """Whether some ray of theirs, of a grid of them over each picture, meets [-1, 1]^3."""
     share = torch.linspace(0, 1, PROBES)
     pixels = torch.cartesian_prod(share, share) * torch.tensor(cameras.size)
     camera = torch.arange(len(cameras)).repeat_interleave(len(pixels))

@@ -3,7 +3,7 @@
     python scripts/precision.py [--sweeps DIR DIR] [key=value ...]
 
 Trains `ablation=precision` (every Fourier encoding and identity) and `ablation=precision_close` (pictures that the
-network learns by heart), about 20 minutes, or reads the finished sweeps of both. Further overrides go to
+network learns by heart), about 25 minutes, or reads the finished sweeps of both. Further overrides go to
 `coordnet train`.
 """
 

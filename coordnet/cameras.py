@@ -23,7 +23,7 @@ class Cameras:
     """n cameras with one image size.
 
     Args:
-        poses: Camera to world, (n, 3, 4): a rotation beside the position, in world units.
+        poses: Camera to world, (n, 3, 4): a rotation beside the position, in world units; float64 as files have them.
         focal: fx and fy in pixels, (n, 2).
         centre: cx and cy in pixels, (n, 2): where the optical axis meets the image.
         size: (width, height) in pixels.
@@ -50,9 +50,13 @@ class Cameras:
         return replace(self, focal=self.focal * scale, centre=self.centre * scale, size=size)
 
     def boxed(self, centre: Tensor, half_size: float) -> "Cameras":
-        """In coordinates (x - centre) / half_size, which bring a cube of the world into [-1, 1]^3."""
+        """In coordinates (x - centre) / half_size, which bring a cube of the world into [-1, 1]^3, and in float32.
+
+        Poses and centre (3,) in float64 are rounded after that, so a world may be far from its 0.
+        """
         rotation, position = self.poses.split([3, 1], dim=-1)
-        return replace(self, poses=torch.cat([rotation, (position - centre[:, None]) / half_size], dim=-1))
+        poses = torch.cat([rotation, (position - centre[:, None]) / half_size], dim=-1)
+        return replace(self, poses=poses.float())
 
     def pixels(self) -> Tensor:
         """The centres of all pixels, row by row: (height * width, 2)."""

@@ -270,7 +270,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         **POSED,
         "centre": or_null(POSED["centre"]),
         "half_size": or_null(POSED["half_size"]),
-        "holdout": replace(VIEWS, low=0),
+        "holdout": replace(VIEWS, low=0, null=True),
     },
     "coordnet.signals.scene.known_scene": {
         "size": Range(8, 2048, "pixels", whole=True),

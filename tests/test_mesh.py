@@ -116,8 +116,9 @@ def test_cells_known_to_be_empty_have_no_surface() -> None:
 
 
 MESH = Mesh(
-    np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1.5]], np.float32),
-    np.array([[0, 0, 0], [255, 0, 0], [0, 51, 0], [0, 0, 102]], np.uint8),
+    # In float32 the last would be 5000000.
+    np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, -1.5], [0, 0, 5000000.25]]),
+    np.array([[0, 0, 0], [255, 0, 0], [0, 51, 0], [0, 0, 102], [0, 0, 0]], np.uint8),
     np.array([[0, 1, 2], [0, 3, 1]]),
 )
 
@@ -128,14 +129,14 @@ def test_ply_holds_places_colours_and_triangles(tmp_path: Path) -> None:
     assert header.decode().splitlines() == [
         "ply",
         "format binary_little_endian 1.0",
-        "element vertex 4",
-        *("property float x", "property float y", "property float z"),
+        "element vertex 5",
+        *("property double x", "property double y", "property double z"),
         *("property uchar red", "property uchar green", "property uchar blue"),
         "element face 2",
         "property list uchar int vertex_indices",
     ]
-    vertices = np.frombuffer(data, np.dtype([("place", "<f4", 3), ("colour", "u1", 3)]), 4)
-    faces = np.frombuffer(data[4 * 15 :], np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
+    vertices = np.frombuffer(data, np.dtype([("place", "<f8", 3), ("colour", "u1", 3)]), 5)
+    faces = np.frombuffer(data[5 * 27 :], np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
     assert np.array_equal(vertices["place"], MESH.vertices) and np.array_equal(
         vertices["colour"], MESH.colours
     )
@@ -149,6 +150,7 @@ def test_obj_holds_places_colours_and_triangles_counted_from_1(tmp_path: Path) -
         "v 1 0 0 1 0 0",
         "v 0 1 0 0 0.2 0",
         "v 0 0 -1.5 0 0 0.4",
+        "v 0 0 5000000.25 0 0 0",
         "f 1 2 3",
         "f 1 4 2",
     ]

@@ -13,7 +13,7 @@ class Mesh(NamedTuple):
     """Triangles between vertices.
 
     Attributes:
-        vertices: (v, 3).
+        vertices: (v, 3), in float64: a world may be far from its 0.
         colours: (v, 3) uint8.
         triangles: (f, 3), indices of vertices.
     """
@@ -24,7 +24,7 @@ class Mesh(NamedTuple):
 
 
 def ply(mesh: Mesh) -> Iterator[bytes]:
-    vertices = np.empty(len(mesh.vertices), [("place", "<f4", 3), ("colour", "u1", 3)])
+    vertices = np.empty(len(mesh.vertices), [("place", "<f8", 3), ("colour", "u1", 3)])
     vertices["place"], vertices["colour"] = mesh.vertices, mesh.colours
     triangles = np.empty(len(mesh.triangles), [("count", "u1"), ("corners", "<i4", 3)])
     triangles["count"], triangles["corners"] = 3, mesh.triangles
@@ -32,7 +32,7 @@ def ply(mesh: Mesh) -> Iterator[bytes]:
         "ply",
         "format binary_little_endian 1.0",
         f"element vertex {len(vertices)}",
-        *(f"property float {axis}" for axis in "xyz"),
+        *(f"property double {axis}" for axis in "xyz"),
         *(f"property uchar {name}" for name in ("red", "green", "blue")),
         f"element face {len(triangles)}",
         "property list uchar int vertex_indices",
@@ -46,7 +46,7 @@ def ply(mesh: Mesh) -> Iterator[bytes]:
 def obj(mesh: Mesh) -> Iterator[bytes]:
     """`v x y z red green blue` with colours in [0, 1]: an extension that most programs read."""
     for place, colour in zip(mesh.vertices.tolist(), (mesh.colours / 255).tolist(), strict=True):
-        yield ("v" + "".join(f" {number:.7g}" for number in place + colour) + "\n").encode()
+        yield ("v" + "".join(f" {number:.10g}" for number in place + colour) + "\n").encode()
     for corners in (mesh.triangles + 1).tolist():
         yield "f {} {} {}\n".format(*corners).encode()
 

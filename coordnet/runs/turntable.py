@@ -11,7 +11,7 @@ from coordnet import viz
 from coordnet.cameras import Cameras, circle, upright
 from coordnet.console import bar
 from coordnet.errors import UserError
-from coordnet.ranges import Range, or_null
+from coordnet.ranges import Range
 from coordnet.reconstruction import Reconstruction
 from coordnet.runs import video
 from coordnet.runs.view import load_scene, scaled
@@ -58,9 +58,11 @@ def turntable(
         UserError: The run, the path or an option does not allow it.
         OSError: The file cannot be written. Where the directory is at fault, nothing has been rendered yet.
     """
-    or_null(COUNT).check("--frames", frames)
+    if frames is not None:
+        COUNT.check("--frames", frames)
     RATE.check("--fps", rate)
-    or_null(ELEVATION).check("--elevation", elevation)
+    if elevation is not None:
+        ELEVATION.check("--elevation", elevation)
     if path is not None and (frames, elevation) != (None, None):
         raise UserError(
             f"--path={path} has the cameras; --frames and --elevation are for those around the scene"

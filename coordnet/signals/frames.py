@@ -61,7 +61,11 @@ class Frame:
 
     def __init__(self, file: Path, number: int, document: Mapping[str, Any]) -> None:
         self.file = file
-        self.entries = {**document, **document["frames"][number]}
+        own = document["frames"][number]
+        self.entries = {**document, **own}
+        for axis in "xy":
+            if f"camera_angle_{axis}" in own and f"fl_{axis}" not in own:
+                self.entries.pop(f"fl_{axis}", None)
         self.name = f"{file} frame {number}"
 
     def number(self, key: str, default: float | None = None) -> float:

@@ -4,13 +4,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coordnet.errors import UserError
+from coordnet.errors import UserError, shown
 from coordnet.ranges import check_ranges
-from coordnet.signals.frames import read_frames
-from coordnet.signals.posed_images import Background, PosedImages
+from coordnet.signals.frames import Frame, read_frames
+from coordnet.signals.posed_images import Background, PosedImages, Views
 from coordnet.signals.view_files import check_pictures, evenly, read_views
 
 NAME = "transforms.json"
+SPLITS = ("train", "val", "test")
+# That of LLFF's scenes.
+HOLDOUT = 8
 # Half the cube's side over the distance of the cameras: instant-ngp's 0.5 / 0.33 where that is 4, and NeRF's scenes.
 SHARE = 0.375
 # Of the spread of viewing directions; below, no point is nearest to all of them.
@@ -19,7 +22,7 @@ PARALLEL = 1e-3
 
 def transforms(
     path: str,
-    holdout: int = 8,
+    holdout: int | None = None,
     downscale: int = 1,
     resize: Sequence[int] | None = None,
     background: Background = "white",
@@ -41,15 +44,16 @@ def transforms(
 
     Args:
         path: The file, or its folder.
-        holdout: Of the pictures in the order of their names, every holdout-th is held out, the first among them
-            (as for LLFF's scenes); 0 trains on all.
+        holdout: Of the pictures in the order of their names, every holdout-th is held out, the first among them;
+            0 trains on all. None takes the lists train_filenames, val_filenames and test_filenames of a file that has
+            them, as nerfstudio does, and every eighth where it has none.
         downscale: Pictures are averaged over blocks of this many pixels on a side.
         resize: Or over areas, to (width, height).
         background: As of `PosedImages`.
         centre: Of the cube instead, in the file's units.
         half_size: Half its side instead.
         train_views: To train on, evenly spaced; None takes all.
-        scored_views: Of those held out, likewise.
+        scored_views: Of those held out, likewise; of a list each.
         resolution: As of `PosedImages`.
 
     Raises:
@@ -68,20 +72,16 @@ def transforms(
     )
     if holdout == 1:
         raise UserError(f"signal.holdout={holdout} must be at least 2, or 0 to train on all pictures")
-    if holdout == 0 and scored_views is not None:
-        raise UserError(
-            f"signal.scored_views={scored_views} must be null where signal.holdout=0 holds none out"
-        )
     file = find(path)
     frames = read_frames(file)
     check_pictures(frames)
     frames.sort(key=lambda frame: str(frame.path))
-    held_out = frames[::holdout] if holdout else []
-    kept = [frame for frame in frames if frame not in held_out]
-    if not kept:
-        raise UserError(
-            f"signal.holdout={holdout} leaves none of the {len(frames)} frames of {file} to train on"
-        )
+    sets = listed(file, frames) if holdout is None else None
+    sets = sets or every(HOLDOUT if holdout is None else holdout, frames)
+    if not sets["train"]:
+        raise UserError(f"{file} has {len(frames)} frames, and none is left to train on; set signal.holdout")
+    if scored_views is not None and not (sets["val"] or sets["test"]):
+        raise UserError(f"signal.scored_views={scored_views} must be null where nothing is held out")
     poses = torch.stack([frame.pose() for frame in frames])
     middle = focus(poses, file) if centre is None else torch.tensor(centre, dtype=torch.float64)
     if half_size is None:
@@ -93,11 +93,39 @@ def transforms(
         if not half_size > 1e-30:
             raise UserError(f"{file}: its cameras stand where they look; set signal.half_size")
 
-    train = read_views(evenly(kept, train_views, "train_views"), resize, downscale)
-    val = None
-    if held_out:
-        val = read_views(evenly(held_out, scored_views, "scored_views"), resize, downscale)
-    return PosedImages(train, val, None, background, resolution, centre=middle.tolist(), half_size=half_size)
+    def views(split: str, key: str, count: int | None) -> Views | None:
+        return read_views(evenly(sets[split], count, key), resize, downscale) if sets[split] else None
+
+    train = views("train", "train_views", train_views)
+    assert train is not None
+    val, test = (views(split, "scored_views", scored_views) for split in SPLITS[1:])
+    return PosedImages(train, val, test, background, resolution, centre=middle.tolist(), half_size=half_size)
+
+
+def every(holdout: int, frames: list[Frame]) -> dict[str, list[Frame]]:
+    """Every holdout-th of frames for "val", the first among them, the others for "train"; 0 has all in "train"."""
+    val = frames[::holdout] if holdout else []
+    return {"train": [frame for frame in frames if frame not in val], "val": val, "test": []}
+
+
+def listed(file: Path, frames: list[Frame]) -> dict[str, list[Frame]] | None:
+    """The frames that a file lists for each split by their file_path; None where it has no such list."""
+    lists = {split: frames[0].entries.get(f"{split}_filenames") for split in SPLITS}
+    if all(names is None for names in lists.values()):
+        return None
+    frame_of = {Path(str(frame.entries["file_path"])): frame for frame in frames}
+    list_of: dict[Frame, str] = {}
+    for split, names in lists.items():
+        key = f"{split}_filenames"
+        if not isinstance(names, list | None):
+            raise UserError(f"{file}: {key}={shown(names)} must be a list of the file_path of frames")
+        for name in names or []:
+            frame = frame_of.get(Path(str(name)))
+            if frame is None:
+                raise UserError(f"{file}: {key} names {shown(name)}, which is the file_path of no frame")
+            if list_of.setdefault(frame, split) != split:
+                raise UserError(f"{file}: {key} and {list_of[frame]}_filenames both name {shown(name)}")
+    return {split: [frame for frame in frames if list_of.get(frame) == split] for split in SPLITS}
 
 
 def find(path: str) -> Path:

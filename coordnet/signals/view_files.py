@@ -58,11 +58,11 @@ def read_views(frames: Sequence[Frame], size: Sequence[int] | None, downscale: i
 
 
 def read_cameras(frames: Sequence[Frame], size: tuple[int, int]) -> Cameras:
-    """The cameras of frames whose pictures have (width, height), in world units."""
+    """The cameras of frames whose pictures have (width, height), in world units and float64."""
     focal, centre, lens = zip(*(frame.intrinsics(size) for frame in frames), strict=True)
     distortion = torch.tensor(lens)
     cameras = Cameras(
-        torch.stack([frame.pose() for frame in frames]).float(),
+        torch.stack([frame.pose() for frame in frames]),
         torch.tensor(focal),
         torch.tensor(centre),
         size,

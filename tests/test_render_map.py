@@ -12,9 +12,10 @@ from torch import Tensor
 
 from coordnet.assemble import assemble
 from coordnet.errors import UserError
+from coordnet.forward_maps import volume
 from coordnet.forward_maps.march import March
 from coordnet.forward_maps.occupancy import Occupancy
-from coordnet.forward_maps.render import Rays, Render, bounds
+from coordnet.forward_maps.render import RayBundle, Rays, Render, bounds, densities
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import write_status
@@ -174,6 +175,26 @@ def test_what_training_leaves_out_is_hardly_missed() -> None:
         values.append(march(field, given)["value"])
     difference = (values[0] - values[1]).abs().max()
     assert 0 < difference <= 32 * 1e-4
+
+
+def test_evaluation_leaves_out_what_training_does() -> None:
+    """Samples of small weight are as nothing: those behind them are not dimmed, wherever they are."""
+    field, given = small_field(shift=2.0, scale=10.0), batch()
+    march = March(num_samples=192, min_weight=0.02).eval()
+    march.samples.fill_(192)
+    bundle = RayBundle(given["origins"], given["directions"], torch.ones(200, 3))
+    near, far = volume.box(*bundle[:2])
+    distance = volume.stratified(near, far, 192)
+    density, features = densities(field, bundle, distance)
+    length = (far - near).expand_as(distance) / 192
+    kept = volume.weights(density, length) > march.min_weight
+    weight = volume.weights(density * kept, length)
+    colour = field.colour(features, bundle.directions, torch.arange(200).repeat_interleave(192))
+    expected = volume.composite(weight, colour.unflatten(0, distance.shape), distance, bundle.background)
+    seen = march(field, given)
+    assert 0 < kept.float().mean() < 0.5
+    for name, tensor in expected._asdict().items():
+        torch.testing.assert_close(seen[name], tensor, atol=1e-5, rtol=1e-4)
 
 
 def test_intervals_cover_the_ray() -> None:

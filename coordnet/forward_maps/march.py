@@ -16,7 +16,8 @@ from coordnet.ranges import check_ranges
 CELLS = 2
 # Samples of a ray, at the least.
 FEWEST = 32
-# In evaluation, so many samples of each ray are taken at a time, and rays that let less through than this stop.
+# In evaluation, so many samples of so many rays are taken at a time, and rays that let less through than this stop.
+RAYS = 16384
 SEGMENT = 32
 STOP = 1e-3
 
@@ -25,8 +26,8 @@ class March(Rays):
     """Volume rendering with samples only in cells that an occupancy grid has not found empty.
 
     Rays have equal parts with a sample in each; how many, is as `budget` allows and at most `num_samples`: few while
-    nothing is known to be empty, and more as more is. Samples with a weight of at most `min_weight` are left out; in
-    training those are found, after the warm-up, by a first pass without gradients.
+    nothing is known to be empty, and more as more is. Samples with a weight of at most `min_weight` are left out, as if
+    there were nothing; in training those are found, after the warm-up, by a first pass without gradients.
 
     Args:
         num_samples: Parts of each ray at the most, in [32, 4096].
@@ -40,6 +41,7 @@ class March(Rays):
         seed: Of the draws.
     """
 
+    evaluated = RAYS
     samples: Tensor
 
     def __init__(
@@ -110,13 +112,15 @@ class March(Rays):
         worth = self.places(origins, directions, near, far, distance)
         length = (far - near)[:, 0] / count
 
-        def weigh(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-            """Weights (n,) of samples on rays with nothing before them, and features (n, f)."""
+        def look(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            """Densities (n,) and features (n, f) of samples."""
             start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
             density, features = field.density(torch.addcmul(start, at[:, None], slope))
-            return volume.packed_weights(
-                density[:, 0], length.index_select(0, ray), ray, len(origins)
-            ), features
+            return density[:, 0], features
+
+        def weigh(density: Tensor, ray: Tensor) -> Tensor:
+            """Weights (n,) of samples on rays with nothing before them."""
+            return volume.packed_weights(density, length.index_select(0, ray), ray, len(origins))
 
         def bright(weight: Tensor) -> Tensor:
             return (weight > self.min_weight).nonzero()[:, 0]
@@ -125,20 +129,26 @@ class March(Rays):
             ray, at = picked(worth, distance)
             if self.step is not None and self.step >= self.warmup:
                 with torch.no_grad():
-                    kept = bright(weigh(ray, at)[0])
+                    kept = bright(weigh(look(ray, at)[0], ray))
                 ray, at = ray.index_select(0, kept), at.index_select(0, kept)
-            weight, features = weigh(ray, at)
-            total = volume.packed_sums(weight, field.colour(features, directions, ray), at, ray, len(origins))
+            density, features = look(ray, at)
+            colour = field.colour(features, directions, ray)
+            total = volume.packed_sums(weigh(density, ray), colour, at, ray, len(origins))
         else:
             total = origins.new_zeros(len(origins), behind.shape[-1] + 2)
+            # What all samples so far let through: those that are left out count in the choice, as in training.
+            passed = origins.new_ones(len(origins))
             for part in chunks(count, SEGMENT):
-                through = 1 - total[:, -1]
-                ray, at = picked(worth[:, part] & (through > STOP)[:, None], distance[:, part])
-                weight, features = weigh(ray, at)
-                weight = weight * through.index_select(0, ray)
+                ray, at = picked(worth[:, part] & (passed > STOP)[:, None], distance[:, part])
+                density, features = look(ray, at)
+                weight = weigh(density, ray) * passed.index_select(0, ray)
+                passed = passed.index_add(0, ray, weight, alpha=-1)
                 kept = bright(weight)
-                ray, at, weight = (each.index_select(0, kept) for each in (ray, at, weight))
-                colour = field.colour(features.index_select(0, kept), directions, ray)
+                ray, at, density, features = (
+                    each.index_select(0, kept) for each in (ray, at, density, features)
+                )
+                weight = weigh(density, ray) * (1 - total[:, -1]).index_select(0, ray)
+                colour = field.colour(features, directions, ray)
                 total = total + volume.packed_sums(weight, colour, at, ray, len(origins))
         return volume.over(total, behind)._asdict()
 

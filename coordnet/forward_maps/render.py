@@ -14,8 +14,6 @@ from coordnet.forward_maps.base import Batch, ForwardMap
 from coordnet.losses import mse
 from coordnet.ranges import check_ranges
 
-# Of an evaluation, at a time.
-RAYS = 4096
 # What the draws of a step are for, besides its batch.
 DISTANCES = 1
 
@@ -41,12 +39,16 @@ class Rays(ForwardMap, ABC):
     (seed, step); in evaluation nothing is random. Behind everything is the batch's "background" (n, c), or white if it
     holds none.
 
+    Attributes:
+        evaluated: Rays that are seen at a time in evaluation.
+
     Args:
         seed: Of the draws.
     """
 
     needs = ("origins", "directions")
     radiance = True
+    evaluated = 4096
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -63,7 +65,7 @@ class Rays(ForwardMap, ABC):
             return self.see(field, rays, generator(self.seed, self.step or 0, DISTANCES))
         parts = [
             self.see(field, RayBundle(*(tensor[part] for tensor in rays)), None)
-            for part in chunks(len(origins), RAYS)
+            for part in chunks(len(origins), self.evaluated)
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

@@ -17,7 +17,7 @@ from coordnet.signals.plan import Plan
 Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
 
-RAYS_PER_CHUNK = 4096
+RAYS_PER_CHUNK = 16384
 # In pixels, of the sides of a view in a picture.
 LONGEST = 512
 # Views that are scored of those trained on, drawn as strips, and kept to be compared by frequency.
@@ -103,7 +103,7 @@ class PosedImages(Signal):
     ) -> None:
         if background not in ("white", "black", "random"):
             raise UserError(f"signal.background={background!r} must be white, black or random")
-        self.centre = torch.tensor(centre, dtype=torch.float32)
+        self.centre = torch.tensor(centre, dtype=torch.float64)
         self.half_size = half_size
         self.train = train.boxed(self.centre, half_size)
         if not sees(self.train.cameras):

@@ -54,7 +54,7 @@ def test_intrinsics_are_those_of_the_file_or_of_the_frame(tmp_path: Path) -> Non
     document = json.loads(file.read_text())
     document["frames"][-2] |= {"fl_x": 20.0, "k1": 0.3}
     cameras = transforms(str(rewrite(tmp_path, document)), downscale=2).train.cameras
-    assert cameras.focal[:2].tolist() == [[10, 5.5], [5, 5.5]] and cameras.size == (4, 3)
+    assert cameras.focal[:2].tolist() == [[10, 10], [5, 5.5]] and cameras.size == (4, 3)
     assert cameras.centre[0].tolist() == [2.25, 1.25]
     assert cameras.distortion is not None
     # k1, k2, p1, p2, k3.
@@ -70,24 +70,29 @@ def test_an_angle_of_view_stands_for_a_focal_length(tmp_path: Path) -> None:
     torch.testing.assert_close(cameras.focal[0], torch.tensor([4.0, 4.0]))
 
 
-def test_the_angle_of_view_of_a_frame_goes_before_the_focal_length_of_the_file(tmp_path: Path) -> None:
+def test_the_angle_of_view_of_a_frame_goes_before_the_focal_lengths_of_the_file(tmp_path: Path) -> None:
     document = json.loads(write(tmp_path).read_text())
     document["frames"][-2] |= {"camera_angle_x": math.pi / 2}
     cameras = transforms(str(rewrite(tmp_path, document))).train.cameras
-    torch.testing.assert_close(cameras.focal[:2], torch.tensor([[4.0, 11.0], [10.0, 11.0]]))
+    torch.testing.assert_close(cameras.focal[:2], torch.tensor([[4.0, 4.0], [10.0, 11.0]]))
 
 
 def test_a_file_may_list_its_splits(tmp_path: Path) -> None:
-    """As nerfstudio's have them: names beside or without a leading ./, frames in no list left out."""
+    """As nerfstudio's have them: names with or without a leading ./, frames in no list left out, wherever they are."""
     lists = {
         "train_filenames": ["images/004.png", "./images/001.png"],
         "val_filenames": ["images/002.png"],
         "test_filenames": ["images/003.png", "images/000.png"],
     }
-    signal = transforms(str(write(tmp_path, **lists)))
+    document = json.loads(write(tmp_path, **lists).read_text())
+    stray = {"file_path": "missing.png", "transform_matrix": orbit(0.0, radius=1e6)}
+    rewrite(tmp_path, document | {"frames": [stray, *document["frames"]]})
+    signal = transforms(str(tmp_path))
+    assert signal.half_size == pytest.approx(3 / 8 * math.sqrt(17))
     found = {"train": signal.train, **signal.held_out}
     for name, numbers in {"train": [1, 4], "val": [2], "test": [0, 3]}.items():
         assert (found[name].images.numpy() == [picture(i, channels=3) for i in numbers]).all()
+    rewrite(tmp_path, document)
     assert len(transforms(str(tmp_path), holdout=8).train.cameras) == 7
 
 
@@ -97,7 +102,8 @@ def test_a_file_may_list_its_splits(tmp_path: Path) -> None:
         ({"train_filenames": "images/001.png"}, "train_filenames='images/001.png' must be a list"),
         ({"train_filenames": ["images/9.png"]}, "train_filenames names 'images/9.png', .* of no frame"),
         ({"train_filenames": [3]}, "train_filenames names 3, .* of no frame"),
-        ({"val_filenames": ["images/001.png"]}, r"none is left to train on; set signal\.holdout"),
+        ({"val_filenames": ["images/001.png"]}, r"none in train_filenames; set signal\.holdout"),
+        ({"train_filenames": []}, r"none in train_filenames; set signal\.holdout"),
         (
             {"train_filenames": ["images/001.png"], "val_filenames": ["./images/001.png"]},
             "val_filenames and train_filenames both name './images/001.png'",
@@ -174,9 +180,13 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, entries: dict[str, Any],
 
 def test_a_picture_with_two_poses_is_refused(tmp_path: Path) -> None:
     document = json.loads(write(tmp_path).read_text())
-    rewrite(tmp_path, document | {"frames": document["frames"] * 2})
-    with pytest.raises(UserError, match=r"frame 9: its picture .*008\.png' is that of .* frame 0 too"):
-        transforms(str(tmp_path))
+    for name in ("images/008.png", "images/../images/008.png"):
+        again = {**document["frames"][0], "file_path": name}
+        rewrite(tmp_path, document | {"frames": [*document["frames"], again]})
+        with pytest.raises(
+            UserError, match=r"frame [09]: its picture .*008\.png' is that of .* frame [09] too"
+        ):
+            transforms(str(tmp_path))
 
 
 def test_nothing_is_scored_where_nothing_is_held_out(tmp_path: Path) -> None:
@@ -239,7 +249,7 @@ def test_parallel_cameras_need_a_cube(tmp_path: Path) -> None:
 def test_holdouts_that_leave_nothing_are_refused(tmp_path: Path, holdout: int) -> None:
     with pytest.raises(UserError, match=f"signal.holdout={holdout}"):
         transforms(str(write(tmp_path)), holdout=holdout)
-    with pytest.raises(UserError, match=r"has 1 frames, and none is left to train on; set signal\.holdout"):
+    with pytest.raises(UserError, match=r"signal\.holdout=8 leaves none of the 1 frames of"):
         transforms(str(write(tmp_path, count=1)), holdout=8, centre=[0, 0, 0], half_size=1.0)
 
 

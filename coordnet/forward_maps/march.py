@@ -139,7 +139,9 @@ class March(Rays):
             # What all samples so far let through: those that are left out count in the choice, as in training.
             passed = origins.new_ones(len(origins))
             for part in chunks(count, SEGMENT):
-                ray, at = picked(worth[:, part] & (passed > STOP)[:, None], distance[:, part])
+                through = 1 - total[:, -1]
+                going = (through > STOP) & (passed > self.min_weight)
+                ray, at = picked(worth[:, part] & going[:, None], distance[:, part])
                 density, features = look(ray, at)
                 weight = weigh(density, ray) * passed.index_select(0, ray)
                 passed = passed.index_add(0, ray, weight, alpha=-1)
@@ -147,7 +149,7 @@ class March(Rays):
                 ray, at, density, features = (
                     each.index_select(0, kept) for each in (ray, at, density, features)
                 )
-                weight = weigh(density, ray) * (1 - total[:, -1]).index_select(0, ray)
+                weight = weigh(density, ray) * through.index_select(0, ray)
                 colour = field.colour(features, directions, ray)
                 total = total + volume.packed_sums(weight, colour, at, ray, len(origins))
         return volume.over(total, behind)._asdict()

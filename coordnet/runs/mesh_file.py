@@ -46,7 +46,7 @@ def ply(mesh: Mesh) -> Iterator[bytes]:
 def obj(mesh: Mesh) -> Iterator[bytes]:
     """`v x y z red green blue` with colours in [0, 1]: an extension that most programs read."""
     for place, colour in zip(mesh.vertices.tolist(), (mesh.colours / 255).tolist(), strict=True):
-        yield ("v" + "".join(f" {number:.10g}" for number in place + colour) + "\n").encode()
+        yield ("v" + "".join(f" {number:.12g}" for number in place + colour) + "\n").encode()
     for corners in (mesh.triangles + 1).tolist():
         yield "f {} {} {}\n".format(*corners).encode()
 

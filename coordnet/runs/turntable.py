@@ -110,9 +110,12 @@ def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
     Where the file's have another shape, the vertical angle of view stays, and more or less is seen at the sides.
     """
     frames = read_frames(path)
+    for frame in frames:
+        if "fl_x" in frame.entries and not {"w", "h"} <= frame.entries.keys():
+            raise UserError(
+                f"{frame.name}: fl_x is in pixels of pictures whose w and h the file must have too"
+            )
     first = frames[0]
-    if "fl_x" in first.entries and not {"w", "h"} <= first.entries.keys():
-        raise UserError(f"{first.name}: fl_x is in pixels of pictures whose w and h the file must have too")
     said = [first.number(key, side) for key, side in zip("wh", size, strict=True)]
     if not all(side >= 1 and side.is_integer() for side in said):
         raise UserError(f"{first.name}: w={said[0]:g} and h={said[1]:g} must be whole numbers of at least 1")

@@ -16,6 +16,8 @@ EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 # Of nerfstudio and COLMAP: those that focal lengths, centre and these coefficients describe.
 MODELS = (None, "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 LENS = ("k1", "k2", "p1", "p2", "k3")
+# As for instant-ngp, a frame that says one of these has all of its own.
+FOCALS = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
 # Files hold few digits: how far a rotation may be from one.
 ROUNDING = 1e-3
 MOST_BYTES = 2**28
@@ -53,6 +55,8 @@ def read_frames(file: Path) -> list["Frame"]:
 class Frame:
     """One entry of "frames", numbered as in the file; what it lacks is looked up in the file's own entries.
 
+    A focal length or an angle of its own stands for both axes: none is then looked up.
+
     Args:
         file: The JSON file.
         number: In its list, from 0.
@@ -62,10 +66,12 @@ class Frame:
     def __init__(self, file: Path, number: int, document: Mapping[str, Any]) -> None:
         self.file = file
         own = document["frames"][number]
-        self.entries = {**document, **own}
-        for axis in "xy":
-            if f"camera_angle_{axis}" in own and f"fl_{axis}" not in own:
-                self.entries.pop(f"fl_{axis}", None)
+        shared = {
+            key: value
+            for key, value in document.items()
+            if key not in FOCALS or own.keys().isdisjoint(FOCALS)
+        }
+        self.entries = {**shared, **own}
         self.name = f"{file} frame {number}"
 
     def number(self, key: str, default: float | None = None) -> float:

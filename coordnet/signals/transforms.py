@@ -46,7 +46,7 @@ def transforms(
         path: The file, or its folder.
         holdout: Of the pictures in the order of their names, every holdout-th is held out, the first among them;
             0 trains on all. None takes the lists train_filenames, val_filenames and test_filenames of a file that has
-            them, as nerfstudio does, and every eighth where it has none.
+            them, as nerfstudio does, leaving out what is in none, and every eighth where it has no list.
         downscale: Pictures are averaged over blocks of this many pixels on a side.
         resize: Or over areas, to (width, height).
         background: As of `PosedImages`.
@@ -74,12 +74,10 @@ def transforms(
         raise UserError(f"signal.holdout={holdout} must be at least 2, or 0 to train on all pictures")
     file = find(path)
     frames = read_frames(file)
-    check_pictures(frames)
-    frames.sort(key=lambda frame: str(frame.path))
     sets = listed(file, frames) if holdout is None else None
-    sets = sets or every(HOLDOUT if holdout is None else holdout, frames)
-    if not sets["train"]:
-        raise UserError(f"{file} has {len(frames)} frames, and none is left to train on; set signal.holdout")
+    sets = sets or every(HOLDOUT if holdout is None else holdout, file, frames)
+    frames = [frame for some in sets.values() for frame in some]
+    check_pictures(frames)
     if scored_views is not None and not (sets["val"] or sets["test"]):
         raise UserError(f"signal.scored_views={scored_views} must be null where nothing is held out")
     poses = torch.stack([frame.pose() for frame in frames])
@@ -102,10 +100,16 @@ def transforms(
     return PosedImages(train, val, test, background, resolution, centre=middle.tolist(), half_size=half_size)
 
 
-def every(holdout: int, frames: list[Frame]) -> dict[str, list[Frame]]:
-    """Every holdout-th of frames for "val", the first among them, the others for "train"; 0 has all in "train"."""
-    val = frames[::holdout] if holdout else []
-    return {"train": [frame for frame in frames if frame not in val], "val": val, "test": []}
+def every(holdout: int, file: Path, frames: list[Frame]) -> dict[str, list[Frame]]:
+    """Of frames in the order of their pictures every holdout-th for "val", the others for "train"; 0 has all in it."""
+    ordered = by_name(frames)
+    val = ordered[::holdout] if holdout else []
+    train = [frame for frame in ordered if frame not in val]
+    if not train:
+        raise UserError(
+            f"signal.holdout={holdout} leaves none of the {len(frames)} frames of {file} to train on"
+        )
+    return {"train": train, "val": val, "test": []}
 
 
 def listed(file: Path, frames: list[Frame]) -> dict[str, list[Frame]] | None:
@@ -113,7 +117,11 @@ def listed(file: Path, frames: list[Frame]) -> dict[str, list[Frame]] | None:
     lists = {split: frames[0].entries.get(f"{split}_filenames") for split in SPLITS}
     if all(names is None for names in lists.values()):
         return None
-    frame_of = {Path(str(frame.entries["file_path"])): frame for frame in frames}
+    if not lists["train"]:
+        raise UserError(
+            f"{file} has lists of frames, but none in train_filenames; set signal.holdout, which goes before them"
+        )
+    frame_of = {Path(str(frame.entries.get("file_path"))): frame for frame in frames}
     list_of: dict[Frame, str] = {}
     for split, names in lists.items():
         key = f"{split}_filenames"
@@ -125,7 +133,11 @@ def listed(file: Path, frames: list[Frame]) -> dict[str, list[Frame]] | None:
                 raise UserError(f"{file}: {key} names {shown(name)}, which is the file_path of no frame")
             if list_of.setdefault(frame, split) != split:
                 raise UserError(f"{file}: {key} and {list_of[frame]}_filenames both name {shown(name)}")
-    return {split: [frame for frame in frames if list_of.get(frame) == split] for split in SPLITS}
+    return {split: by_name([frame for frame in frames if list_of.get(frame) == split]) for split in SPLITS}
+
+
+def by_name(frames: list[Frame]) -> list[Frame]:
+    return sorted(frames, key=lambda frame: str(frame.path))
 
 
 def find(path: str) -> Path:

@@ -20,7 +20,7 @@ def check_pictures(frames: Sequence[Frame]) -> None:
     """Of one file: a picture with two poses has a wrong one, and may be held out and trained on at once."""
     seen: dict[Path, Frame] = {}
     for frame in frames:
-        if (first := seen.setdefault(frame.path, frame)) is not frame:
+        if (first := seen.setdefault(frame.path.resolve(), frame)) is not frame:
             raise UserError(f"{frame.name}: its picture {shown(str(frame.path))} is that of {first.name} too")
 
 

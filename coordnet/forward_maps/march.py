@@ -9,17 +9,18 @@ from coordnet.draws import generator
 from coordnet.forward_maps import volume
 from coordnet.forward_maps.base import Batch
 from coordnet.forward_maps.occupancy import Occupancy
-from coordnet.forward_maps.render import RayBundle, Rays
+from coordnet.forward_maps.render import SAMPLES, RayBundle, Rays
 from coordnet.ranges import check_ranges
 
 # What the draws of a step are for, besides its batch and its distances.
 CELLS = 2
 # Samples of a ray, at the least.
 FEWEST = 32
-# In evaluation, so many samples of so many rays are taken at a time, and rays that let less through than this stop.
-RAYS = 16384
+# In evaluation, so many samples of each ray are taken at a time, and rays that let less through than this stop.
 SEGMENT = 32
 STOP = 1e-3
+# Distances that are looked up in the grid at a time.
+PLACES = 2**22
 
 
 class March(Rays):
@@ -41,7 +42,6 @@ class March(Rays):
         seed: Of the draws.
     """
 
-    evaluated = RAYS
     samples: Tensor
 
     def __init__(
@@ -103,6 +103,11 @@ class March(Rays):
 
     def places(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, at: Tensor) -> Tensor:
         return self.occupancy.along(origins, directions, at) & (far > near)
+
+    def rays_at_once(self) -> int:
+        occupied = self.occupancy.occupied
+        samples = SAMPLES * len(occupied) // (SEGMENT * max(1, int(occupied.sum())))
+        return min(samples, PLACES // int(self.samples))
 
     def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]:
         origins, directions, behind = rays

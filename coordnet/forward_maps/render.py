@@ -14,6 +14,8 @@ from coordnet.forward_maps.base import Batch, ForwardMap
 from coordnet.losses import mse
 from coordnet.ranges import check_ranges
 
+# Of an evaluation, at a time.
+SAMPLES = 2**16
 # What the draws of a step are for, besides its batch.
 DISTANCES = 1
 
@@ -39,16 +41,12 @@ class Rays(ForwardMap, ABC):
     (seed, step); in evaluation nothing is random. Behind everything is the batch's "background" (n, c), or white if it
     holds none.
 
-    Attributes:
-        evaluated: Rays that are seen at a time in evaluation.
-
     Args:
         seed: Of the draws.
     """
 
     needs = ("origins", "directions")
     radiance = True
-    evaluated = 4096
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -65,13 +63,17 @@ class Rays(ForwardMap, ABC):
             return self.see(field, rays, generator(self.seed, self.step or 0, DISTANCES))
         parts = [
             self.see(field, RayBundle(*(tensor[part] for tensor in rays)), None)
-            for part in chunks(len(origins), self.evaluated)
+            for part in chunks(len(origins), self.rays_at_once())
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def density(self, field: Any, coords: Tensor) -> Tensor:
         """Densities (n, 1) at coords (n, 3) in the box, as far as rays meet them."""
         return field(coords)
+
+    @abstractmethod
+    def rays_at_once(self) -> int:
+        """How many evaluation sees at a time, so that its memory does not grow with the pictures."""
 
     @abstractmethod
     def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]: ...
@@ -112,6 +114,9 @@ class Render(Rays):
     def own(self, make_field: Callable[[], nn.Module]) -> None:
         if self.wants_coarse:
             self.coarse = make_field()
+
+    def rays_at_once(self) -> int:
+        return max(1, SAMPLES // (self.num_samples + self.num_fine))
 
     def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]:
         near, far = volume.box(rays.origins, rays.directions)

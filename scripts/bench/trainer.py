@@ -22,6 +22,7 @@ FIRST, LAST = 20, 120
 CASES = {
     "3 x 256, 65,536 points": ["trainer.batch_size=65536", "max_steps=40"],
     "3 x 256, 8,192 points": [],
+    "3 x 256, 1,024 points": ["trainer.batch_size=1024"],
     "2 x 64, 16,384 points": ["network.depth=2", "network.width=64", "trainer.batch_size=16384"],
 }
 PATIENCE = 120

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from coordnet.errors import Diverged, UserError
+from coordnet.reconstruction import Reconstruction
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import claim, is_held, read_status, write_status, write_text
 from coordnet.runs.render import pixel_centres, render
@@ -62,6 +63,24 @@ def test_tensorboard_has_every_picture_that_is_a_file(finished: Path, events: Ev
         shown += [f"{slug}-{event.step:07d}.png" for event in events.Images(tag)]
     assert sorted(shown) == sorted(file.name for file in (finished / "images").iterdir())
     assert [int(name[-11:-4]) for name in sorted(shown) if name.startswith("target")] == [0, 10, 12]
+
+
+def test_tensorboard_has_a_score_before_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its pictures: a reader sees them at once, and no step shares its processor with their writing."""
+    step, seen = Reconstruction.training_step, {}
+
+    def looked_at(model: Reconstruction, *arguments: object) -> torch.Tensor:
+        if model.global_step in (5, 10):
+            events = EventAccumulator(str(tmp_path / "run" / "tb"), size_guidance={"images": 0}).Reload()
+            seen[model.global_step] = events
+        return step(model, *arguments)
+
+    monkeypatch.setattr(Reconstruction, "training_step", looked_at)
+    start(make_config(*SMALL), tmp_path / "run")
+    assert [event.step for event in seen[5].Scalars("val/psnr")] == [0, 5]
+    assert {event.step for tag in seen[10].Tags()["images"] for event in seen[10].Images(tag)} == {0, 10}
 
 
 def test_tensorboard_has_config_provenance_and_hyperparameters(events: EventAccumulator) -> None:

@@ -139,6 +139,10 @@ class Evaluation(L.Callback):
         if last or (self.draws_on_the_way and is_picture_step(step)):
             whole = last or (step > 0 and step % self.every == 0)
             self.show(trainer, self.pictures(evaluation, bands, whole))
+        # TensorBoard's checksums, in Python, would slow the steps that follow; and who looks sees it at once.
+        for logger in trainer.loggers:
+            assert isinstance(logger, TensorBoardLogger)
+            logger.experiment.flush()
 
     def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
         for logger in trainer.loggers:

@@ -55,7 +55,7 @@ def read_frames(file: Path) -> list["Frame"]:
 class Frame:
     """One entry of "frames", numbered as in the file; what it lacks is looked up in the file's own entries.
 
-    A focal length or an angle of its own stands for both axes: none is then looked up.
+    Where it has a focal length or an angle of view of its own, none is looked up.
 
     Args:
         file: The JSON file.

@@ -8,7 +8,7 @@ network learns by heart), about 25 minutes, or reads the finished sweeps of both
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reproduction import print_table, train
@@ -32,7 +32,7 @@ def main() -> None:
     results = load(far).results
     labels = list(dict.fromkeys(result.label for result in results))
     rows = [
-        {"encoding": str(label)} | costs([r for r in results if r.label == label], "bfloat16")
+        {"encoding": str(label)} | costs([r for r in results if r.label == label], precision_of, "bfloat16")
         for label in labels
     ]
     print_table(
@@ -40,29 +40,32 @@ def main() -> None:
         rows,
     )
     results = load(close).results
-    rows = [{"precision": name} | costs(results, name) for name in ("bfloat16", "adaptive")]
+    names = list(dict.fromkeys(map(label_of, results)))
+    rows = [{"row": name} | costs(results, label_of, name) for name in names if name != "float32"]
     print_table(f"PSNR of float32 minus that of another, all pixels of 64 x 64 trained on: {SPREAD}", rows)
 
 
-def costs(results: Sequence[Result], precision: str) -> dict[str, str]:
+def costs(results: Sequence[Result], kind_of: Callable[[Result], str], kind: str) -> dict[str, str]:
     """Differences of each metric over pairs of picture and seed, and what float32 scores."""
     scores = {
-        (precision_of(r), (r.config["signal"]["name"], r.config["seed"])): r.metrics
-        for r in results
-        if r.finished
+        (kind_of(r), (r.config["signal"]["name"], r.config["seed"])): r.metrics for r in results if r.finished
     }
-    pairs = sorted(pair for kind, pair in scores if kind == "float32" and (precision, pair) in scores)
+    pairs = sorted(pair for name, pair in scores if name == "float32" and (kind, pair) in scores)
     line = {"pictures": str(len({name for name, _ in pairs})), "pairs": str(len(pairs))}
     for metric in METRICS:
         if not pairs or not all(metric in found for found in scores.values()):
             continue
         full = {pair: scores["float32", pair][metric] for pair in pairs}
-        found = paired_difference(full, {pair: scores[precision, pair][metric] for pair in pairs})
-        lost = [full[pair] - scores[precision, pair][metric] for pair in pairs]
+        found = paired_difference(full, {pair: scores[kind, pair][metric] for pair in pairs})
+        lost = [full[pair] - scores[kind, pair][metric] for pair in pairs]
         line[f"{metric} in float32"] = f"{mean_and_std(list(full.values())).mean:.2f}"
         line[f"{metric} lost"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
         line[f"{metric} lost: lowest, highest"] = f"{min(lost):+.2f}, {max(lost):+.2f}"
     return line
+
+
+def label_of(result: Result) -> str:
+    return str(result.label)
 
 
 def precision_of(result: Result) -> str:

@@ -17,7 +17,7 @@ EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 MODELS = (None, "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 LENS = ("k1", "k2", "p1", "p2", "k3")
 # As for instant-ngp, a frame that says one of these has all of its own.
-FOCALS = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
+FOCALS = {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y"}
 # Files hold few digits: how far a rotation may be from one.
 ROUNDING = 1e-3
 MOST_BYTES = 2**28
@@ -66,12 +66,10 @@ class Frame:
     def __init__(self, file: Path, number: int, document: Mapping[str, Any]) -> None:
         self.file = file
         own = document["frames"][number]
-        shared = {
-            key: value
-            for key, value in document.items()
-            if key not in FOCALS or own.keys().isdisjoint(FOCALS)
-        }
-        self.entries = {**shared, **own}
+        self.entries = {**document, **own}
+        if not own.keys().isdisjoint(FOCALS):
+            for key in FOCALS - own.keys():
+                self.entries.pop(key, None)
         self.name = f"{file} frame {number}"
 
     def number(self, key: str, default: float | None = None) -> float:

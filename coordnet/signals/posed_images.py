@@ -17,6 +17,7 @@ from coordnet.signals.plan import Plan
 Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
 
+SPLITS = ("train", "val", "test")
 RAYS_PER_CHUNK = 16384
 # In pixels, of the sides of a view in a picture.
 LONGEST = 512

@@ -13,7 +13,7 @@ from coordnet.console import bar
 from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
 from coordnet.signals.plan import plan
-from coordnet.signals.posed_images import Background, PosedImages, Views
+from coordnet.signals.posed_images import SPLITS, Background, PosedImages, Views
 from coordnet.signals.scenes import Scene, make
 
 # Horizontal, in radians: that of NeRF's synthetic data.
@@ -21,7 +21,6 @@ ANGLE_OF_VIEW = 0.6911112070083618
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 RAYS_PER_CHUNK = 2**16
 MOST_RAYS = 2**28
-SPLITS = ("train", "val", "test")
 
 Name = Literal["checker", "rotated", "shine", "fence", "text"]
 

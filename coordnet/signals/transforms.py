@@ -7,11 +7,10 @@ from torch import Tensor
 from coordnet.errors import UserError, shown
 from coordnet.ranges import check_ranges
 from coordnet.signals.frames import Frame, read_frames
-from coordnet.signals.posed_images import Background, PosedImages, Views
+from coordnet.signals.posed_images import SPLITS, Background, PosedImages, Views
 from coordnet.signals.view_files import check_pictures, evenly, read_views
 
 NAME = "transforms.json"
-SPLITS = ("train", "val", "test")
 # That of LLFF's scenes.
 HOLDOUT = 8
 # Half the cube's side over the distance of the cameras: instant-ngp's 0.5 / 0.33 where that is 4, and NeRF's scenes.

@@ -1,7 +1,7 @@
 """Pinhole cameras and the rays of their pixels, and where a ray meets a box or a sphere.
 
 Inside, cameras have OpenGL's axes: x to the right, y up, and they look along -z. OpenCV's and COLMAP's have y down and
-look along +z: see `from_opencv`. A pixel (column, row), counted from the upper left corner, has its centre at
+look along +z: see `from_opencv`. A pixel (column, row), counted from the upper left corner, has its center at
 (column + 0.5, row + 0.5).
 """
 
@@ -25,14 +25,14 @@ class Cameras:
     Args:
         poses: Camera to world, (n, 3, 4): a rotation beside the position, in world units; float64 as files have them.
         focal: fx and fy in pixels, (n, 2).
-        centre: cx and cy in pixels, (n, 2): where the optical axis meets the image.
+        center: cx and cy in pixels, (n, 2): where the optical axis meets the image.
         size: (width, height) in pixels.
         distortion: OpenCV's k1, k2, p1, p2, k3, (n, 5); None where lenses are perfect.
     """
 
     poses: Tensor
     focal: Tensor
-    centre: Tensor
+    center: Tensor
     size: tuple[int, int]
     distortion: Tensor | None = None
 
@@ -42,24 +42,24 @@ class Cameras:
     def take(self, index: Tensor) -> "Cameras":
         """Those with index (k,)."""
         distortion = None if self.distortion is None else self.distortion[index]
-        return Cameras(self.poses[index], self.focal[index], self.centre[index], self.size, distortion)
+        return Cameras(self.poses[index], self.focal[index], self.center[index], self.size, distortion)
 
     def resized(self, size: tuple[int, int]) -> "Cameras":
         """The same views in images of another (width, height)."""
         scale = torch.tensor(size) / torch.tensor(self.size)
-        return replace(self, focal=self.focal * scale, centre=self.centre * scale, size=size)
+        return replace(self, focal=self.focal * scale, center=self.center * scale, size=size)
 
-    def boxed(self, centre: Tensor, half_size: float) -> "Cameras":
-        """In coordinates (x - centre) / half_size, which bring a cube of the world into [-1, 1]^3, and in float32.
+    def boxed(self, center: Tensor, half_size: float) -> "Cameras":
+        """In coordinates (x - center) / half_size, which bring a cube of the world into [-1, 1]^3, and in float32.
 
-        Poses and centre (3,) in float64 are rounded after that, so a world may be far from its 0.
+        Poses and center (3,) in float64 are rounded after that, so a world may be far from its 0.
         """
         rotation, position = self.poses.split([3, 1], dim=-1)
-        poses = torch.cat([rotation, (position - centre[:, None]) / half_size], dim=-1)
+        poses = torch.cat([rotation, (position - center[:, None]) / half_size], dim=-1)
         return replace(self, poses=poses.float())
 
     def pixels(self) -> Tensor:
-        """The centres of all pixels, row by row: (height * width, 2)."""
+        """The centers of all pixels, row by row: (height * width, 2)."""
         width, height = self.size
         columns, rows = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
         return torch.stack([columns, rows], dim=-1).reshape(-1, 2) + 0.5
@@ -67,7 +67,7 @@ class Cameras:
     def rays(self, camera: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
         """Origins (m, 3) and unit directions (m, 3) in the world, of pixels (m, 2) of the cameras with index (m,)."""
         rotation, position = self.poses[camera].split([3, 1], dim=-1)
-        plane = (pixel - self.centre[camera]) / self.focal[camera]
+        plane = (pixel - self.center[camera]) / self.focal[camera]
         if self.distortion is not None:
             plane = undistorted(plane, self.distortion[camera])
         x, y = plane.unbind(-1)
@@ -82,7 +82,7 @@ class Cameras:
         plane = torch.stack([x / ahead, -y / ahead], dim=-1)
         if self.distortion is not None:
             plane = distorted(plane, self.distortion[camera])
-        return plane * self.focal[camera] + self.centre[camera]
+        return plane * self.focal[camera] + self.center[camera]
 
 
 def from_opencv(poses: Tensor) -> Tensor:

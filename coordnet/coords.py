@@ -1,4 +1,4 @@
-"""Where samples sit. Coordinates are cell centres, x before y; the longest axis spans [-1, 1]."""
+"""Where samples sit. Coordinates are cell centers, x before y; the longest axis spans [-1, 1]."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,7 @@ class Domain:
 
     @property
     def spacing(self) -> float:
-        """Distance between neighbouring samples."""
+        """Distance between neighboring samples."""
         return 2 / self.across
 
     @property
@@ -58,13 +58,13 @@ class Domain:
         """The highest frequency that the *training* samples can tell apart, in cycles across the domain."""
         return self.across / self.stride / 2
 
-    def centres(self, index: Tensor) -> Tensor:
+    def centers(self, index: Tensor) -> Tensor:
         """Coordinates (*, dim) float32 of cells with integer index (*, dim), x first."""
         size = torch.tensor(self.size, device=index.device)
         return (2 * index + 1 - size).float() / self.across
 
     def position(self, coords: Tensor) -> Tensor:
-        """The inverse of `centres`: sample indices (*, dim), whole at the samples and fractions between them."""
+        """The inverse of `centers`: sample indices (*, dim), whole at the samples and fractions between them."""
         size = torch.tensor(self.size, device=coords.device)
         return (coords * self.across + (size - 1)) / 2
 
@@ -87,7 +87,7 @@ class Domain:
     def grid(self) -> Tensor:
         """Coordinates of all cells, (*reversed(size), dim): an image grid is (height, width, 2)."""
         flat = torch.arange(self.num_samples).reshape(self.size[::-1])
-        return self.centres(self.unravel(flat))
+        return self.centers(self.unravel(flat))
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:

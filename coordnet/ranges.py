@@ -130,7 +130,7 @@ WORLD = Range(-1e30, 1e30)
 POSED = {
     "downscale": Range(1, 8192, "pixels", whole=True),
     "resize": replace(RESIZE, high=8192),
-    "centre": replace(WORLD, entries=3),
+    "center": replace(WORLD, entries=3),
     "half_size": Range(1e-30, 1e30),
     "train_views": Range(1, 2**20, whole=True, null=True),
     "scored_views": Range(1, 2**20, whole=True, null=True),
@@ -193,13 +193,13 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "omega_first": OMEGA,
         "omega_hidden": OMEGA,
     },
-    "coordnet.forward_maps.integrate.Integrate": {"num_samples": COUNT},
-    "coordnet.forward_maps.render.Render": {
+    "coordnet.forward_maps.line_integral.Integrate": {"num_samples": COUNT},
+    "coordnet.forward_maps.hierarchical.Render": {
         "num_samples": SAMPLES,
         "num_fine": replace(SAMPLES, low=0),
         "seed": SEED,
     },
-    "coordnet.forward_maps.march.March": {
+    "coordnet.forward_maps.occupancy_grid.March": {
         "num_samples": replace(SAMPLES, low=32),
         "budget": Range(2**10, 2**24, "samples", whole=True),
         "resolution": Range(2, 512, "cells", whole=True),
@@ -210,54 +210,54 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "min_weight": Range(0, 0.1),
         "seed": SEED,
     },
-    "coordnet.radiance.RadianceField": {
+    "coordnet.fields.radiance_field.RadianceField": {
         "num_features": replace(COUNT, low=0),
         "shift": Range(-100, 100),
         "scale": Range(0, 2**28, above=True),
     },
-    "coordnet.signals.analytic.zone_plate": {
+    "coordnet.signals.images.analytic.zone_plate": {
         "size": SIZE,
         "holdout": HOLDOUT,
         "max_frequency": or_null(PICTURE_FREQUENCY),
     },
-    "coordnet.signals.analytic.grating": {
+    "coordnet.signals.images.analytic.grating": {
         "size": SIZE,
         "holdout": HOLDOUT,
         "frequency": PICTURE_FREQUENCY,
         "angle": Range(-360, 360, "degrees"),
     },
-    "coordnet.signals.analytic.siemens_star": {
+    "coordnet.signals.images.analytic.siemens_star": {
         "size": SIZE,
         "holdout": HOLDOUT,
         "spokes": Range(1, SIZE.high, whole=True),
     },
-    "coordnet.signals.analytic.power_noise": {
+    "coordnet.signals.images.analytic.power_noise": {
         "size": SIZE,
         "holdout": HOLDOUT,
         "exponent": EXPONENT,
         "seed": SEED,
     },
-    "coordnet.signals.analytic.text": {
+    "coordnet.signals.images.analytic.text": {
         "size": SIZE,
         "holdout": HOLDOUT,
         "font_size": Range(4, SIZE.high, "pixels"),
         "seed": SEED,
     },
-    "coordnet.signals.fourier_features.fourier_features": {
+    "coordnet.signals.images.fourier_features.fourier_features": {
         "index": Range(0, 15, whole=True),
         **PHOTOGRAPH,
     },
-    "coordnet.signals.image.image_file": {
+    "coordnet.signals.images.image.image_file": {
         **PHOTOGRAPH,
         "max_pixels": Range(1, MAX_PIXELS, "pixels", whole=True),
     },
-    "coordnet.signals.image.skimage_image": PHOTOGRAPH,
-    "coordnet.signals.multiscale.multiscale": {
+    "coordnet.signals.images.image.skimage_image": PHOTOGRAPH,
+    "coordnet.signals.images.multiscale.multiscale": {
         "resize": replace(RESIZE, high=MAX_SIDE),
         "factors": BLOCKS,
         "held_out": BLOCKS,
     },
-    "coordnet.signals.noise_line.power_noise_1d": {
+    "coordnet.signals.lines.noise_line.power_noise_1d": {
         "num_samples": LINE,
         "holdout": LINE_HOLDOUT,
         "exponent": EXPONENT,
@@ -265,14 +265,14 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "frequencies": replace(LINE_FREQUENCY, entries=0),
         "seed": SEED,
     },
-    "coordnet.signals.blender.blender": POSED,
-    "coordnet.signals.transforms.transforms": {
+    "coordnet.signals.scenes.blender.blender": POSED,
+    "coordnet.signals.scenes.transforms.transforms": {
         **POSED,
-        "centre": or_null(POSED["centre"]),
+        "center": or_null(POSED["center"]),
         "half_size": or_null(POSED["half_size"]),
         "holdout": replace(VIEWS, low=0, null=True),
     },
-    "coordnet.signals.scene.known_scene": {
+    "coordnet.signals.synthetic.synthetic_scene.known_scene": {
         "size": Range(8, 2048, "pixels", whole=True),
         "views": VIEWS,
         "held_out": VIEWS,
@@ -283,21 +283,21 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "seed": SEED,
         "resolution": POSED["resolution"],
     },
-    "coordnet.signals.sequence.sequence": {
+    "coordnet.signals.lines.sequence.sequence": {
         "num_samples": Range(2, 2**16, whole=True),
         "seed": SEED,
         "beyond": Range(0.01, MAX_BEYOND, "of the training range"),
     },
-    "coordnet.signals.sphere.Sphere": {
+    "coordnet.signals.synthetic.sphere.Sphere": {
         "num_samples": Range(16, 2**16, whole=True),
         "degree": Range(1, 32, whole=True),
         "seed": SEED,
     },
-    "coordnet.signals.tomography.Tomography": {
+    "coordnet.signals.images.tomography.Tomography": {
         "size": Range(16, 1024, "pixels", whole=True),
         "num_angles": Range(1, 2048, whole=True),
     },
-    "coordnet.signals.waveform.sines": {
+    "coordnet.signals.lines.waveform.sines": {
         "num_samples": LINE,
         "holdout": LINE_HOLDOUT,
         "frequencies": replace(LINE_FREQUENCY, entries=0),
@@ -305,7 +305,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "phases": LINE_VALUES,
         "seed": SEED,
     },
-    "coordnet.signals.waveform.chirp": {
+    "coordnet.signals.lines.waveform.chirp": {
         "num_samples": LINE,
         "holdout": LINE_HOLDOUT,
         "start_frequency": LINE_FREQUENCY,

@@ -30,7 +30,7 @@ def to_rgb(values: Values) -> Picture:
 
 
 def heat(values: Values, top: float) -> Picture:
-    """Values (height, width) in a perceptual colour map: 0 is black, `top` and above bright yellow."""
+    """Values (height, width) in a perceptual color map: 0 is black, `top` and above bright yellow."""
     from matplotlib import colormaps
 
     return to_pixels(colormaps["inferno"](values / top)[..., :3])
@@ -110,9 +110,9 @@ def curves(
     lines: dict[str, Values],
     title: str,
     dots: tuple[Values, Values] | None = None,
-    grey_from: float | None = None,
+    gray_from: float | None = None,
 ) -> Picture:
-    """Curves over x (n,), one per name; black dots at (x, y), and a grey ground from some x on."""
+    """Curves over x (n,), one per name; black dots at (x, y), and a gray ground from some x on."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), dpi=100)
@@ -122,8 +122,8 @@ def curves(
         axes.plot(x, y, linewidth=1, label=name)
     if dots is not None:
         axes.plot(*dots, "k.", markersize=4, clip_on=False)
-    if grey_from is not None:
-        axes.axvspan(grey_from, x[-1], color="0.9", zorder=0)
+    if gray_from is not None:
+        axes.axvspan(gray_from, x[-1], color="0.9", zorder=0)
     axes.legend(loc="upper right")
     return painted(figure)
 

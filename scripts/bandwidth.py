@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import load
-from coordnet.ablation.rows import Row, make_rows
-from coordnet.ablation.tables import Table
-from coordnet.build import build
+from coordnet.config.build import build
+from coordnet.reports.results import load
+from coordnet.reports.tables import Table
+from coordnet.reports.variants import Row, make_rows
 
 # Of Tancik et al. 2020, fig. 10, at 512 pixels, of which every second is trained on.
 PUBLISHED_BEST, PUBLISHED_NYQUIST = 10.0, 128.0

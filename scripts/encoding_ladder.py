@@ -48,7 +48,7 @@ RUNGS: dict[str, Callable[[Domain], Encoding]] = {
 }
 LENGTHS = (8, 64, 512, 4096)
 VALUES = ("smooth", "stepped", "random")
-LEARNT = 0.01
+LEARNED = 0.01
 # Of one position, and of a fifth of 512: a number that no period divides.
 STEPS = (1, 101)
 SHOWN = 64
@@ -89,7 +89,7 @@ def main() -> None:
                 f"Trained on {values} values: error at the positions | between | beyond",
                 trained(results, values),
             )
-        print_table(f"Steps until the error at the positions is below {LEARNT}", speed(results))
+        print_table(f"Steps until the error at the positions is below {LEARNED}", speed(results))
         print_table(
             "Share of runs that learn nothing (error at the positions of 1 or more, or diverged)",
             failed(results),
@@ -123,7 +123,7 @@ def paths(domain: Domain) -> Figure:
     """The first three digits jump from corner to corner; sines of the same periods run; a pair runs evenly."""
     figure = Figure(figsize=(14, 4.2), dpi=80, layout="constrained")
     fine = torch.linspace(0, 16, 1601)
-    where = domain.centres(fine[:, None])
+    where = domain.centers(fine[:, None])
     # One sine per digit, whose sign is that digit: periods of 2, 4 and 8 positions.
     periods = torch.tensor([2.0, 4.0, 8.0])
     sines = torch.sin(2 * math.pi * (fine[:, None] + 0.5) / periods).numpy()
@@ -280,7 +280,7 @@ def descend(encoding: Encoding, domain: Domain, rate: float) -> float:
 
 
 def two_lengths() -> Table:
-    """Values of the index, sin(2 pi i / 16), learnt for two lengths by one network; mean error over both."""
+    """Values of the index, sin(2 pi i / 16), learned for two lengths by one network; mean error over both."""
     rows = []
     for name, options in {"normalized": {}, "normalized with the length": {"length": True}}.items():
         inputs, targets = [], []
@@ -327,8 +327,8 @@ def sweep(sweeps: Path, values: str) -> list[dict[str, Any]]:
 
 def with_speed(directory: Path, row: dict[str, Any]) -> dict[str, Any]:
     scores = metrics_file.read(directory / row["run"] / metrics_file.NAME)
-    learnt = [score["step"] for score in scores if score["train/nmse"] < LEARNT]
-    return {**row, "learnt": min(learnt, default=math.inf)}
+    learned = [score["step"] for score in scores if score["train/nmse"] < LEARNED]
+    return {**row, "learned": min(learned, default=math.inf)}
 
 
 def grouped(
@@ -362,7 +362,7 @@ def speed(results: list[dict[str, Any]]) -> Table:
         row = {"rung": name}
         for values in ("smooth", "random"):
             for length in (64, 512, 4096):
-                steps = median(run["learnt"] for run in groups[name, str(length), values])
+                steps = median(run["learned"] for run in groups[name, str(length), values])
                 row[f"{values}, N = {length}"] = "> 500" if math.isinf(steps) else f"{steps:.0f}"
         rows.append(row)
     return rows

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import Result, load
-from coordnet.ablation.tables import Table
-from coordnet.callbacks.kernel import in_double
 from coordnet.diagnostics.ntk import predicted_residuals, tangent_kernel
-from coordnet.runs.run import load_model, prepare, read_config
+from coordnet.reports.results import Result, load
+from coordnet.reports.tables import Table
+from coordnet.training.callbacks.ntk import in_double
+from coordnet.training.run import load_model, prepare, read_config
 
 Values = NDArray[np.floating]
 
@@ -52,7 +52,7 @@ class Run(NamedTuple):
         times: (t,) of the predictions.
         train_predicted, test_predicted, errors_predicted: Likewise.
         kernel: (32, 32), at the trained samples before training.
-        target, values: (n,), all samples of the line and what is learnt in the end.
+        target, values: (n,), all samples of the line and what is learned in the end.
         holdout: Every holdout-th sample is trained on.
     """
 
@@ -157,7 +157,7 @@ def theory_and_training(groups: dict[str, list[Run]]) -> Figure:
     figure = Figure(figsize=(20, 8), dpi=70, layout="constrained")
     axes = figure.subplots(2, 5)
     runs = {label: group[0] for label, group in groups.items()}
-    colours = dict(zip(runs, colormaps["turbo"](np.linspace(0.05, 0.95, len(runs))), strict=True))
+    colors = dict(zip(runs, colormaps["turbo"](np.linspace(0.05, 0.95, len(runs))), strict=True))
     for ax, label in zip(axes[0, :2], ("none", "pinf"), strict=True):
         if label in runs:
             ax.imshow(runs[label].kernel, cmap="inferno")
@@ -167,25 +167,25 @@ def theory_and_training(groups: dict[str, list[Run]]) -> Figure:
         half = len(row) // 2
         if label != "none":
             axes[0, 2].plot(
-                np.arange(-half, half) / len(row), np.roll(row, half), color=colours[label], label=label
+                np.arange(-half, half) / len(row), np.roll(row, half), color=colors[label], label=label
             )
-            axes[0, 3].semilogy(np.abs(np.fft.rfft(row)), color=colours[label], label=label)
+            axes[0, 3].semilogy(np.abs(np.fft.rfft(row)), color=colors[label], label=label)
         place = slice(len(run.target) // 2, len(run.target) * 3 // 4)
         x = np.arange(len(run.target)) / len(run.target)
-        axes[0, 4].plot(x[place], run.values[place], color=colours[label], label=label)
+        axes[0, 4].plot(x[place], run.values[place], color=colors[label], label=label)
         for ax, got, said in (
             (axes[1, 0], run.train, run.train_predicted),
             (axes[1, 1], run.test, run.test_predicted),
             *zip(axes[1, 2:], run.errors.T, run.errors_predicted.T, strict=True),
         ):
-            ax.plot(run.steps, got, color=colours[label])
-            ax.plot(run.times, said, "--", color=colours[label])
+            ax.plot(run.steps, got, color=colors[label])
+            ax.plot(run.times, said, "--", color=colors[label])
     run = next(iter(runs.values()))
     axes[0, 4].plot(x[place], run.target[place], "k", linewidth=1, label="target")
     axes[0, 4].plot(x[place][:: run.holdout], run.target[place][:: run.holdout], "ko", markersize=4)
     axes[0, 2].set(title="kernel against distance", xlabel="distance (domains)")
     axes[0, 3].set(title="its Fourier transform: speeds", xlabel="cycles across the domain")
-    axes[0, 4].set(title="learnt, and the trained samples", xlabel="t")
+    axes[0, 4].set(title="learned, and the trained samples", xlabel="t")
     axes[0, 4].legend(fontsize=7)
     axes[0, 3].legend()
     titles = ("train mean squared error", "test", *(f"error of {k} cycles" for k in FREQUENCIES))
@@ -251,7 +251,7 @@ def by_frequency(groups: dict[str, list[Run]]) -> Table:
 
 
 def kernels(groups: dict[str, list[Run]]) -> Table:
-    """Of the first line: how cyclic it is, its largest eigenvalue, and how fast frequencies are learnt."""
+    """Of the first line: how cyclic it is, its largest eigenvalue, and how fast frequencies are learned."""
     rows = []
     for label, runs in groups.items():
         kernel = runs[0].kernel

@@ -15,11 +15,11 @@ import imageio.v3 as imageio
 from reproduction import print_table, train
 
 from coordnet import viz
-from coordnet.ablation.results import Result, load
-from coordnet.ablation.rows import Row, make_rows
-from coordnet.ablation.statistics import mean_and_std
-from coordnet.ablation.tables import Table
-from coordnet.build import build
+from coordnet.config.build import build
+from coordnet.reports.results import Result, load
+from coordnet.reports.statistics import mean_and_std
+from coordnet.reports.tables import Table
+from coordnet.reports.variants import Row, make_rows
 
 SCORE = "test/psnr"
 # Mean and standard deviation over 16 images, which are not those here; the latter are the ones it was tuned on.

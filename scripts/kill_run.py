@@ -29,13 +29,13 @@ from hydra import compose, initialize_config_dir
 
 import coordnet.diagnostics.spectrum_figure  # noqa: F401  what a run would import late
 from coordnet.cli.train import plain
-from coordnet.config import Config
+from coordnet.config.check import Config
+from coordnet.config.shipped import config_dir
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
 from coordnet.runs.directory import is_run, read_status
-from coordnet.runs.run import CONFIG, resume, start
-from coordnet.shipped import config_dir
+from coordnet.training.run import CONFIG, resume, start
 
 RUN = (
     *("signal.resize=[48,32]", "network.depth=2", "network.width=16", "trainer.batch_size=64"),

@@ -13,7 +13,7 @@ import imageio.v3 as imageio
 from torch import Tensor
 
 from coordnet import viz
-from coordnet.signals.scene import Name, take
+from coordnet.signals.synthetic.synthetic_scene import Name, take
 
 VIEWS = 3
 

@@ -18,21 +18,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import Metrics, load
-from coordnet.ablation.tables import Table
-from coordnet.callbacks.kernel import in_double
 from coordnet.coords import Domain
-from coordnet.diagnostics.ntk import (
-    condition,
-    effective_rank,
-    entropy_rank,
-    needed,
-    spectrum,
-    tangent_kernel,
-)
+from coordnet.diagnostics.ntk import condition, effective_rank, entropy_rank, needed, spectrum, tangent_kernel
 from coordnet.encodings.fourier import gaussian
-from coordnet.fields import Field
+from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
+from coordnet.reports.results import Metrics, load
+from coordnet.reports.tables import Table
+from coordnet.training.callbacks.ntk import in_double
 
 Values = NDArray[np.floating]
 
@@ -106,18 +99,18 @@ def curves(runs: dict[str, Run]) -> Figure:
     """Eigenvalues and energies, dashed after training; and the kernel of two pixels along their row."""
     figure = Figure(figsize=(18, 5), dpi=75, layout="constrained")
     axes = figure.subplots(1, 4)
-    colours = colormaps["turbo"](np.linspace(0.03, 0.97, len(runs)))
-    for (label, run), colour in zip(runs.items(), colours, strict=True):
+    colors = colormaps["turbo"](np.linspace(0.03, 0.97, len(runs)))
+    for (label, run), color in zip(runs.items(), colors, strict=True):
         for kernel, style in ((run.before, "-"), (run.after, "--")):
             number = np.arange(1, len(kernel.eigenvalues) + 1)
             relative = kernel.eigenvalues / kernel.eigenvalues[0]
             real = relative > FLOOR
             name = label if style == "-" else None
-            axes[0].loglog(number[real], relative[real], style, color=colour, label=name, linewidth=1.2)
-            axes[1].semilogx(number, np.cumsum(kernel.energy), style, color=colour, linewidth=1.2)
+            axes[0].loglog(number[real], relative[real], style, color=color, label=name, linewidth=1.2)
+            axes[1].semilogx(number, np.cumsum(kernel.energy), style, color=color, linewidth=1.2)
         for ax, place in zip(axes[2:], places(run.before.side), strict=True):
             along = seen_from(run.before, place)[place]
-            ax.plot(along / np.abs(along).max(), color=colour, linewidth=1.2)
+            ax.plot(along / np.abs(along).max(), color=color, linewidth=1.2)
     axes[0].set(
         title="eigenvalues over the largest (dashed: after training)", xlabel="number", ylim=(1e-9, 1.5)
     )
@@ -140,7 +133,7 @@ def seen_from(kernel: Kernel, place: int) -> Values:
 
 def pictures(runs: dict[str, Run]) -> Figure:
     """For each row of the ablation: the kernel of two pixels, and some eigenvectors, before training."""
-    heads = ["kernel of the centre", "near the corner", *(f"eigenvector {k}" for k in SHOWN)]
+    heads = ["kernel of the center", "near the corner", *(f"eigenvector {k}" for k in SHOWN)]
     figure = Figure(figsize=(1.5 * len(runs) + 0.6, 1.5 * len(heads) + 0.3), dpi=70, layout="constrained")
     axes = figure.subplots(len(heads), len(runs), squeeze=False)
     for column, (label, run) in zip(axes.T, runs.items(), strict=True):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from reproduction import print_table, train
 
-from coordnet.ablation.results import Result, load
-from coordnet.ablation.statistics import mean_and_std, paired_difference
+from coordnet.reports.results import Result, load
+from coordnet.reports.statistics import mean_and_std, paired_difference
 
 ABLATIONS = ("precision", "precision_close")
 # At the last step: on pixels that were not trained on, where there are any.

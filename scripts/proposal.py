@@ -22,15 +22,15 @@ import torch
 from rich.progress import track
 from torch.nn import functional as F
 
-from coordnet.data import Batches
 from coordnet.diagnostics.proposal import propose
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import gaussian, nyquist_positional, positional
-from coordnet.fields import Field
+from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
-from coordnet.runtime import keep_memory
-from coordnet.signals.analytic import power_noise, text
-from coordnet.signals.image import Image, skimage_image
+from coordnet.signals.images.analytic import power_noise, text
+from coordnet.signals.images.image import Image, skimage_image
+from coordnet.training.batches import Batches
+from coordnet.training.runtime import keep_memory
 
 SCALES = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0, 19.0, 27.0)
 CONSTANT = 10.0

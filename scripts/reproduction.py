@@ -10,7 +10,7 @@ import imageio.v3 as imageio
 from matplotlib.figure import Figure
 
 from coordnet import viz
-from coordnet.ablation.tables import markdown
+from coordnet.reports.tables import markdown
 
 
 def train(name: str, overrides: list[str]) -> Path:

@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import load
-from coordnet.ablation.statistics import Difference, paired_difference
-from coordnet.ablation.tables import Table
+from coordnet.reports.results import load
+from coordnet.reports.statistics import Difference, paired_difference
+from coordnet.reports.tables import Table
 
 # Fig. 11 has no numbers in print: a curve each for dense ("positional encoding" there) and gaussian.
 PUBLISHED = {"dense": "worse off the axes", "gaussian": "flat"}

@@ -15,10 +15,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import Result, load
-from coordnet.ablation.rows import Row, make_rows
-from coordnet.ablation.statistics import mean_and_std, paired_difference
-from coordnet.ablation.tables import Table
+from coordnet.reports.results import Result, load
+from coordnet.reports.statistics import mean_and_std, paired_difference
+from coordnet.reports.tables import Table
+from coordnet.reports.variants import Row, make_rows
 
 NONE = "none"
 # Lego, 400 x 400 pixels, 50000 steps of 1024 rays: the notebook of Tancik et al. 2020, in its table 7.
@@ -122,8 +122,8 @@ def curves(rows: list[Row]) -> Figure:
     ax = figure.subplots()
     for i, row in enumerate(rows):
         line = by_frequency(row)
-        colour = "black" if row.name == NONE else f"C{i % 10}"
-        ax.plot(list(line), list(line.values()), ".-", color=colour, label=row.name)
+        color = "black" if row.name == NONE else f"C{i % 10}"
+        ax.plot(list(line), list(line.values()), ".-", color=color, label=row.name)
     ax.set(
         xscale="log",
         xlabel="frequency of the scene's waves (cycles across the box)",

@@ -1,4 +1,4 @@
-"""Which frequency is learnt when, without an encoding and with one: the figure and tables of docs/spectral-bias.md.
+"""Which frequency is learned when, without an encoding and with one: the figure and tables of docs/spectral-bias.md.
 
     python scripts/spectral_bias_1d.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
 
@@ -18,18 +18,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
-from coordnet.ablation.results import Metrics, Result, load
-from coordnet.ablation.tables import Table
-from coordnet.diagnostics.bands import LEARNT, steps_until_learnt
+from coordnet.diagnostics.bands import LEARNED, steps_until_learned
+from coordnet.reports.results import Metrics, Result, load
+from coordnet.reports.tables import Table
 
 ERROR, AMPLITUDE = "sine_error/k", "sine_amplitude/k"
 EQUAL, INCREASING = "equal amplitudes", "increasing amplitudes"
-# Read off Rahaman et al. 2019, fig. 1, by colour: thousands of steps, means of 20 runs with k = 5, 10, ..., 50.
+# Read off Rahaman et al. 2019, fig. 1, by color: thousands of steps, means of 20 runs with k = 5, 10, ..., 50.
 PUBLISHED = {
     EQUAL: {5: 1000, 10: 7000, 15: 14000, 20: 33000, 25: 38000, 30: 55000},
     INCREASING: {20: 20000, 25: 30000},
 }
-Learnt = dict[float, float | None]
+Learned = dict[float, float | None]
 
 
 class Run(NamedTuple):
@@ -50,14 +50,14 @@ class Run(NamedTuple):
         names = [name for name in self.history[0] if name.startswith(prefix)]
         return np.array([[row[name] for name in names] for row in self.history])
 
-    def learnt(self, for_good: bool = False) -> Learnt:
-        """The first step at which the error of each frequency is below LEARNT, or stays below; None for never."""
+    def learned(self, for_good: bool = False) -> Learned:
+        """The first step at which the error of each frequency is below LEARNED, or stays below; None for never."""
         steps = self.steps
-        found: Learnt = {}
+        found: Learned = {}
         for k, errors in zip(self.frequencies, self.column(ERROR).T, strict=True):
-            below = np.flatnonzero(errors < LEARNT)
+            below = np.flatnonzero(errors < LEARNED)
             first = steps[below[0]] if len(below) else None
-            found[k] = steps_until_learnt(steps, errors) if for_good else first
+            found[k] = steps_until_learned(steps, errors) if for_good else first
         return found
 
 
@@ -76,10 +76,10 @@ def main() -> None:
     groups = grouped(load(options.sweep or train(name, overrides)).finished)
     options.figures.mkdir(parents=True, exist_ok=True)
     save(heat_maps(groups), options.figures / f"{name}.png")
-    rule = f"the error of a sine is below {LEARNT} of its energy: mean (lowest to highest run)"
+    rule = f"the error of a sine is below {LEARNED} of its energy: mean (lowest to highest run)"
     print_table(f"Steps until {rule}", steps(groups))
     print_table(f"Steps until, from then on, {rule}", steps(groups, for_good=True))
-    print_table("Without an encoding, beside the published steps (read off by colour)", compared(groups))
+    print_table("Without an encoding, beside the published steps (read off by color)", compared(groups))
 
 
 def grouped(results: Sequence[Result]) -> Groups:
@@ -95,7 +95,7 @@ def grouped(results: Sequence[Result]) -> Groups:
 
 
 def heat_maps(groups: Groups) -> Figure:
-    """The share of each sine's amplitude that is learnt, over steps, mean over seeds: a panel per row and case."""
+    """The share of each sine's amplitude that is learned, over steps, mean over seeds: a panel per row and case."""
     labels, cases = (list(dict.fromkeys(names)) for names in zip(*groups, strict=True))
     figure = Figure(figsize=(3 * len(labels) + 1, 3.4 * len(cases)), dpi=80, layout="constrained")
     panels = figure.subplots(len(cases), len(labels), sharey=True, squeeze=False)
@@ -118,7 +118,7 @@ def heat_maps(groups: Groups) -> Figure:
         ax.set_xticks(range(values.shape[1]), [f"{k:g}" for k in runs[0].frequencies])
     for ax, case in zip(panels[:, 0], cases, strict=True):
         ax.set_ylabel(f"{case}\n\nstep")
-    figure.colorbar(image, ax=panels, label="amplitude learnt, as a share of the target's")
+    figure.colorbar(image, ax=panels, label="amplitude learned, as a share of the target's")
     return figure
 
 
@@ -128,11 +128,11 @@ def heat_maps(groups: Groups) -> Figure:
 def steps(groups: Groups, for_good: bool = False) -> Table:
     rows = []
     for (label, case), runs in groups.items():
-        learnt = [run.learnt(for_good) for run in runs]
+        learned = [run.learned(for_good) for run in runs]
         row = {"row": label, "case": case, "runs": str(len(runs)), "trained for": f"{runs[0].steps[-1]:,.0f}"}
-        row |= {f"k = {k:g}": spoken([each[k] for each in learnt], runs[0].steps[-1]) for k in learnt[0]}
-        row["order"] = f"{mean(map(order, learnt)):+.2f}"
-        row["last / first"] = ratio(learnt)
+        row |= {f"k = {k:g}": spoken([each[k] for each in learned], runs[0].steps[-1]) for k in learned[0]}
+        row["order"] = f"{mean(map(order, learned)):+.2f}"
+        row["last / first"] = ratio(learned)
         rows.append(row)
     return rows
 
@@ -149,18 +149,18 @@ def spoken(steps: list[float | None], trained_for: float) -> str:
     return f"{mean(reached):,.0f}" + (f" ({low} to {high})" if low != high else "")
 
 
-def order(learnt: Learnt) -> float:
-    """Over all pairs of frequencies that are not learnt at once: +1 if the lower is learnt first, else -1; their mean.
+def order(learned: Learned) -> float:
+    """Over all pairs of frequencies that are not learned at once: +1 if the lower is learned first, else -1; their mean.
 
-    Pairs that are learnt at the same evaluation count 0 (Kendall's tau-a between frequency and step).
+    Pairs that are learned at the same evaluation count 0 (Kendall's tau-a between frequency and step).
     """
-    when = [np.inf if step is None else step for step in learnt.values()]
+    when = [np.inf if step is None else step for step in learned.values()]
     return mean(float(np.sign(b - a)) if a != b else 0.0 for a, b in combinations(when, 2))
 
 
-def ratio(learnt: list[Learnt]) -> str:
-    """Steps until all are learnt, over steps until the first is; mean over the runs."""
-    times = [list(each.values()) for each in learnt]
+def ratio(learned: list[Learned]) -> str:
+    """Steps until all are learned, over steps until the first is; mean over the runs."""
+    times = [list(each.values()) for each in learned]
     ratios = [max(t for t in each if t) / min(t for t in each if t) for each in times if any(each)]
     if not ratios:
         return "-"
@@ -172,7 +172,7 @@ def compared(groups: Groups) -> Table:
     for case, published in PUBLISHED.items():
         runs = groups.get(("none", case), [])
         for k, step in published.items():
-            reached = [run.learnt().get(k) for run in runs if k in run.frequencies]
+            reached = [run.learned().get(k) for run in runs if k in run.frequencies]
             if not reached:
                 continue
             known = [r for r in reached if r is not None]

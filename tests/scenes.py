@@ -1,4 +1,4 @@
-"""A scene that needs no files: a ball of radius 1/2 whose colour is its normal, before white."""
+"""A scene that needs no files: a ball of radius 1/2 whose color is its normal, before white."""
 
 from functools import partial
 from typing import Any
@@ -12,8 +12,8 @@ from coordnet.coords import Domain, FieldFunction
 from coordnet.encodings.factors import vector_matrix
 from coordnet.encodings.nothing import Nothing
 from coordnet.encodings.spherical import SphericalHarmonics
+from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
-from coordnet.radiance import RadianceField
 from coordnet.signals.base import Evaluation, Predict, Signal
 
 DOMAIN = Domain((32, 32, 32))
@@ -21,7 +21,7 @@ RADIUS = 0.5
 
 
 def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """From all sides at distance 3, towards places near the centre."""
+    """From all sides at distance 3, toward places near the center."""
     draws = torch.Generator().manual_seed(seed)
     origins = 3 * F.normalize(torch.randn(count, 3, generator=draws), dim=-1)
     targets = 0.6 * (2 * torch.rand(count, 3, generator=draws) - 1)
@@ -29,7 +29,7 @@ def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def ball(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours (n, 3) and distances (n, 1), infinite where the ball is missed."""
+    """Colors (n, 3) and distances (n, 1), infinite where the ball is missed."""
     along = -(origins * directions).sum(-1, keepdim=True)
     height2 = origins.square().sum(-1, keepdim=True) - along**2
     hit = height2 < RADIUS**2
@@ -47,7 +47,7 @@ class Solid:
     def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         return 1e4 * (coords.norm(dim=-1, keepdim=True) < RADIUS), coords
 
-    def colour(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+    def color(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
         return (F.normalize(features, dim=-1) + 1) / 2
 
 
@@ -82,7 +82,7 @@ def small_field(**options: Any) -> RadianceField:
         "network": partial(Mlp, depth=1, width=16),
         "direction": partial(SphericalHarmonics, degree=2),
         "appearance": Nothing,
-        "colour": partial(Mlp, depth=1, width=16),
+        "color": partial(Mlp, depth=1, width=16),
         "encoding": vector_matrix(DOMAIN, channels=4),
     }
     return RadianceField(DOMAIN, 3, (0.0, 1.0), **(given | options))

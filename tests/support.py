@@ -9,7 +9,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from coordnet.cli.train import plain
-from coordnet.shipped import config_dir
+from coordnet.config.shipped import config_dir
 
 SMALL = (
     "signal.resize=[48,32]",

@@ -7,10 +7,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from support import SMALL, coordnet, make_config
 
-from coordnet.ablation.sweep import create_sweep, narrow, run_names
-from coordnet.config import check_config
+from coordnet.config.check import check_config
+from coordnet.config.shipped import config_dir
 from coordnet.errors import UserError
-from coordnet.shipped import config_dir
+from coordnet.sweeps.sweep import create_sweep, narrow, run_names
 
 ROWS = {
     "none": ["encoding=identity", "optimizer.lr=1"],

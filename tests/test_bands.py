@@ -16,7 +16,7 @@ from coordnet.diagnostics.bands import (
     band_powers,
     history,
     sector_errors,
-    steps_until_learnt,
+    steps_until_learned,
 )
 from coordnet.diagnostics.spectrum import power_spectrum
 from coordnet.diagnostics.spectrum_figure import (
@@ -30,15 +30,15 @@ from coordnet.diagnostics.spectrum_figure import (
     spread,
 )
 from coordnet.runs import metrics_file
-from coordnet.runs.run import start
-from coordnet.signals import image as image_module
 from coordnet.signals.base import Samples, Signal
-from coordnet.signals.image import Image
-from coordnet.signals.multiscale import Multiscale
-from coordnet.signals.sequence import sequence
-from coordnet.signals.sphere import Sphere
-from coordnet.signals.tomography import Tomography
-from coordnet.signals.waveform import sines
+from coordnet.signals.images import image as image_module
+from coordnet.signals.images.image import Image
+from coordnet.signals.images.multiscale import Multiscale
+from coordnet.signals.images.tomography import Tomography
+from coordnet.signals.lines.sequence import sequence
+from coordnet.signals.lines.waveform import sines
+from coordnet.signals.synthetic.sphere import Sphere
+from coordnet.training.run import start
 
 SHAPES = [(50, 1), (24, 32, 3), (9, 16, 12, 2)]
 
@@ -222,12 +222,12 @@ def test_borders_leak_less_than_with_a_fourier_transform(cycles: float) -> None:
     n = 128
     x = (np.arange(n) + 0.5) / n
     for line in (x, np.sin(2 * np.pi * cycles * x)):
-        centred = line - line.mean()
-        fft = np.abs(np.fft.rfft(centred, norm="ortho")) ** 2 / n
+        centered = line - line.mean()
+        fft = np.abs(np.fft.rfft(centered, norm="ortho")) ** 2 / n
         fft[1:-1] *= 2
-        assert fft.sum() == pytest.approx(centred.var())
+        assert fft.sum() == pytest.approx(centered.var())
         powers = band_powers(line[:, None], 64, band_edges(63.5, 64))
-        assert powers.sum() == pytest.approx(centred.var())
+        assert powers.sum() == pytest.approx(centered.var())
         assert powers[-2:].sum() < 0.05 * fft[16:].sum()
 
 
@@ -294,7 +294,7 @@ def test_errors_along_the_axes_are_told_from_diagonal_ones() -> None:
     assert errors[3:5, 4].min() > 0.8 and errors[3:5, [0, 8]].max() < 0.2
 
 
-# Steps until learnt
+# Steps until learned
 
 
 @pytest.mark.parametrize(
@@ -308,14 +308,14 @@ def test_errors_along_the_axes_are_told_from_diagonal_ones() -> None:
         ([1, 0.01, math.nan, 0.01], 50),
     ],
 )
-def test_a_band_is_learnt_from_when_on_it_stays_below_the_threshold(
+def test_a_band_is_learned_from_when_on_it_stays_below_the_threshold(
     errors: list[float], expected: float | None
 ) -> None:
-    assert steps_until_learnt([0, 10, 20, 50], errors, threshold=0.1) == expected
+    assert steps_until_learned([0, 10, 20, 50], errors, threshold=0.1) == expected
 
 
-def test_nothing_is_learnt_in_an_empty_record() -> None:
-    assert steps_until_learnt([], []) is None
+def test_nothing_is_learned_in_an_empty_record() -> None:
+    assert steps_until_learned([], []) is None
 
 
 # Samples of signals
@@ -434,7 +434,7 @@ def test_cells_tile_the_axis_of_steps_and_hold_their_step() -> None:
     assert at[1:] == pytest.approx(np.log10(steps[1:]))
 
 
-def test_labelled_steps_are_apart_and_end_with_the_last() -> None:
+def test_labeled_steps_are_apart_and_end_with_the_last() -> None:
     steps = np.array([0, *range(10, 1000, 10), 1000.0])
     chosen = spread(steps)
     assert chosen[-1] == 1000 and set(chosen) <= set(steps) and 4 < len(chosen) < 12

@@ -10,12 +10,12 @@ import torch
 from scene_files import ANGLE, orbit, picture, write, write_scene, write_split
 from support import make_config
 
-from coordnet.build import build
-from coordnet.data import Batches
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.blender import blender
-from coordnet.signals.posed_images import PosedImages
-from coordnet.signals.view_files import averaged, shares
+from coordnet.signals.scenes.blender import blender
+from coordnet.signals.scenes.posed_images import PosedImages
+from coordnet.signals.scenes.view_files import averaged, shares
+from coordnet.training.batches import Batches
 
 Document = dict[str, Any]
 
@@ -28,13 +28,13 @@ def test_pixels_and_cameras_are_those_of_the_files(tmp_path: Path) -> None:
     assert len(cameras) == 3 and cameras.size == (8, 6) and cameras.distortion is None
     # Half the width over the tangent of half the angle, for both axes.
     torch.testing.assert_close(cameras.focal, torch.full((3, 2), 4 / math.tan(ANGLE / 2)))
-    assert cameras.centre.tolist() == [[4, 3]] * 3
+    assert cameras.center.tolist() == [[4, 3]] * 3
     assert list(signal.held_out) == ["val"] and len(signal.held_out["val"].images) == 2
     assert signal.num_observations == 3 * 8 * 6 and signal.domain.size == (8, 8, 8)
 
 
 def test_the_cube_becomes_the_box(tmp_path: Path) -> None:
-    signal = blender(str(write_scene(tmp_path)), half_size=2.0, centre=[1.0, 0.0, -1.0])
+    signal = blender(str(write_scene(tmp_path)), half_size=2.0, center=[1.0, 0.0, -1.0])
     position = torch.tensor(orbit(0.5))[:3, 3]
     torch.testing.assert_close(
         signal.train.cameras.poses[0, :, 3], (position - torch.tensor([1.0, 0, -1])) / 2
@@ -52,7 +52,7 @@ def test_names_may_lack_their_extension(tmp_path: Path, extension: str) -> None:
     assert (blender(str(tmp_path)).train.images[0].numpy() == picture(1)).all()
 
 
-def test_colours_are_weighted_by_opacity_before_they_are_averaged(tmp_path: Path) -> None:
+def test_colors_are_weighted_by_opacity_before_they_are_averaged(tmp_path: Path) -> None:
     pixels = np.zeros((2, 4, 4), np.uint8)
     pixels[0, 0] = [255, 0, 0, 255]
     pixels[0, 1] = [0, 0, 255, 102]
@@ -63,7 +63,7 @@ def test_colours_are_weighted_by_opacity_before_they_are_averaged(tmp_path: Path
     # Opacity (1 + 0.4) / 4; red and blue 1 to 0.4.
     assert signal.train.images[0, 0].tolist() == [[182, 0, 73, 89], [0, 0, 0, 0]]
     assert signal.train.cameras.size == (2, 1)
-    torch.testing.assert_close(signal.train.cameras.centre, torch.tensor([[1.0, 0.5]]))
+    torch.testing.assert_close(signal.train.cameras.center, torch.tensor([[1.0, 0.5]]))
     value = signal.observe(torch.tensor([0]))["value"]
     # White behind: 1/4 red, 0.1 blue, and 0.65 of the background; to rounding of the bytes.
     torch.testing.assert_close(value, torch.tensor([[0.9, 0.65, 0.75]]), atol=2 / 255, rtol=0)
@@ -79,7 +79,7 @@ def test_other_sizes_average_by_area() -> None:
     torch.testing.assert_close(small.float(), expected, atol=0.51, rtol=0)
 
 
-def test_grey_and_opaque_pictures_are_read(tmp_path: Path) -> None:
+def test_gray_and_opaque_pictures_are_read(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [picture(1, channels=1)[..., 0], picture(2, channels=4)])
     images = blender(str(tmp_path)).train.images
     assert images.shape[3] == 4 and (images[0, ..., 3] == 255).all()
@@ -212,8 +212,8 @@ def test_json_that_is_none_is_refused(tmp_path: Path, text: bytes) -> None:
         ({"train_views": 4}, "signal.train_views=4 must lie between 1 and 3"),
         ({"scored_views": 0}, "signal.scored_views=0"),
         ({"half_size": 0.0}, "signal.half_size=0.0"),
-        ({"centre": [1.0]}, "signal.centre"),
-        ({"background": "grey"}, "signal.background='grey'"),
+        ({"center": [1.0]}, "signal.center"),
+        ({"background": "gray"}, "signal.background='gray'"),
         ({"resolution": 1}, "signal.resolution=1"),
     ],
 )

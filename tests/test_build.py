@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from coordnet import shipped
-from coordnet.build import build, did_you_mean, factory, matches
+from coordnet.config import shipped
+from coordnet.config.build import build, did_you_mean, factory, matches
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
 from coordnet.errors import UserError
@@ -62,8 +62,8 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "builtins.eval",
         "pathlib.Path",
         "torch.utils.cpp_extension.load_inline",
-        "coordnet.signals.image_file.Path",
-        "coordnet.shipped.re.compile",
+        "coordnet.signals.images.image_file.Path",
+        "coordnet.config.shipped.re.compile",
         "coordnet.encodings.fourier.torch.load",
         "coordnet.encodings.fourier.Fourier",
         "coordnet.encodings.fourier.gaussian.__globals__",
@@ -195,7 +195,7 @@ def test_a_node_inside_a_node_arrives_as_its_factory() -> None:
 
 
 def test_lists_choices_and_nulls_are_named_in_plain_words() -> None:
-    image = "coordnet.signals.image.image_file"
+    image = "coordnet.signals.images.image.image_file"
     with pytest.raises(
         UserError, match=r"^signal\.crop='all' must be a list whose entries are a whole number or null$"
     ):
@@ -212,7 +212,7 @@ def test_what_the_program_gives_is_not_for_a_config_to_set() -> None:
 
 def test_missing_and_superfluous_arguments_are_told() -> None:
     assert "'domain'" in refusal({"_target_": GAUSSIAN})
-    assert "'colour'" in refusal({"_target_": GAUSSIAN}, domain=DOMAIN, colour=3)
+    assert "'color'" in refusal({"_target_": GAUSSIAN}, domain=DOMAIN, color=3)
     # A shipped target in the wrong group.
     assert "torch.optim.Adam" in refusal({"_target_": "torch.optim.Adam"}, domain=DOMAIN)
 

@@ -30,9 +30,9 @@ def turned(count: int) -> Tensor:
 
 def cameras(count: int = 4, distortion: Tensor | None = None) -> Cameras:
     focal = torch.tensor([[60.0, 55.0]]) + torch.arange(count)[:, None]
-    centre = torch.tensor([[33.0, 21.5]]).repeat(count, 1)
+    center = torch.tensor([[33.0, 21.5]]).repeat(count, 1)
     lens = None if distortion is None else distortion.repeat(count, 1)
-    return Cameras(turned(count), focal, centre, (64, 48), lens)
+    return Cameras(turned(count), focal, center, (64, 48), lens)
 
 
 # The camera stands at (1, 2, 3) and looks along the world's +y; the world's z is up in its image.
@@ -43,7 +43,7 @@ OPENCV = torch.tensor([[[1.0, 0, 0, 1], [0, 0, 1, 2], [0, -1, 0, 3]]])
 @pytest.mark.parametrize("poses", [OPENGL, from_opencv(OPENCV)], ids=["opengl", "opencv"])
 def test_a_known_point_is_seen_at_the_right_pixel(poses: Tensor) -> None:
     made = Cameras(poses, torch.tensor([[100.0, 50.0]]), torch.tensor([[40.0, 30.0]]), (80, 60))
-    # 4 ahead, 0.4 to the right and 0.8 up: 100 * 0.1 to the right and 50 * 0.2 up of the centre.
+    # 4 ahead, 0.4 to the right and 0.8 up: 100 * 0.1 to the right and 50 * 0.2 up of the center.
     pixel = made.project(torch.tensor([[1.4, 6.0, 3.8]]), torch.tensor([0]))
     # Float32.
     torch.testing.assert_close(pixel, torch.tensor([[50.0, 20.0]]), atol=1e-4, rtol=0)
@@ -76,12 +76,12 @@ def test_directions_have_length_one(lens: Tensor | None) -> None:
     torch.testing.assert_close(origins, made.poses[0, :, 3].expand(64 * 48, 3))
 
 
-def test_pixels_are_centres_row_by_row() -> None:
+def test_pixels_are_centers_row_by_row() -> None:
     pixels = replace(cameras(), size=(3, 2)).pixels()
     assert pixels.tolist() == [[0.5, 0.5], [1.5, 0.5], [2.5, 0.5], [0.5, 1.5], [1.5, 1.5], [2.5, 1.5]]
 
 
-def test_opposite_pixels_of_a_centred_camera_mirror_each_other() -> None:
+def test_opposite_pixels_of_a_centered_camera_mirror_each_other() -> None:
     made = Cameras(OPENGL, torch.tensor([[50.0, 50.0]]), torch.tensor([[2.0, 1.0]]), (4, 2))
     directions = made.rays(torch.zeros(8, dtype=torch.long), made.pixels())[1]
     torch.testing.assert_close(directions.flip(0), directions * torch.tensor([-1.0, 1.0, -1.0]))
@@ -121,11 +121,11 @@ def test_another_image_size_keeps_the_rays() -> None:
 
 
 def test_the_box_of_the_scene_moves_origins_and_keeps_directions() -> None:
-    made, centre = cameras(), torch.tensor([1.0, -2.0, 0.5])
+    made, center = cameras(), torch.tensor([1.0, -2.0, 0.5])
     camera, pixel = torch.arange(4), torch.full((4, 2), 7.5)
     origins, directions = made.rays(camera, pixel)
-    boxed = made.boxed(centre, 2.0).rays(camera, pixel)
-    torch.testing.assert_close(boxed[0], (origins - centre) / 2)
+    boxed = made.boxed(center, 2.0).rays(camera, pixel)
+    torch.testing.assert_close(boxed[0], (origins - center) / 2)
     torch.testing.assert_close(boxed[1], directions)
 
 
@@ -184,7 +184,7 @@ def test_the_box_is_entered_and_left_at_its_faces() -> None:
     [
         pytest.param([-3, 0, 0], [1, 0, 0], 1, 5, id="through"),
         pytest.param([0, 1, 0], [0, 1, 0], 0, 1, id="from inside"),
-        pytest.param([1.2, -3, 0], [0, 1, 0], 1.4, 4.6, id="off the centre: half a chord of 1.6"),
+        pytest.param([1.2, -3, 0], [0, 1, 0], 1.4, 4.6, id="off the center: half a chord of 1.6"),
         pytest.param([2.1, -3, 0], [0, 1, 0], 0, 0, id="misses"),
         pytest.param([0, 3, 0], [0, 1, 0], 0, 0, id="behind"),
     ],
@@ -220,7 +220,7 @@ def test_a_circle_looks_at_the_middle_from_one_height_and_keeps_the_horizon_leve
 
 
 def test_up_is_what_level_cameras_agree_on() -> None:
-    """Wherever they stand; their y axes alone would lean towards the side with more of them."""
+    """Wherever they stand; their y axes alone would lean toward the side with more of them."""
     turn = rotation(3)
     poses = torch.cat([circle(9, 3.0, 40.0, turn[:, 2])[:4], circle(7, 2.0, -20.0, turn[:, 2])[:2]])
     torch.testing.assert_close(upright(poses), turn[:, 2])

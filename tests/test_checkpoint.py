@@ -18,7 +18,7 @@ from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
 from coordnet.runs.directory import read_status, write_status
-from coordnet.runs.run import CONFIG, resume, start
+from coordnet.training.run import CONFIG, resume, start
 
 
 def write(path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_before_the_first_step(
 ) -> None:
     """Read-only disks, for which it takes root, are in scripts/full_disk.py."""
     (tmp_path / "file").write_text("mine")
-    monkeypatch.setattr("coordnet.runs.run.train", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr("coordnet.training.run.train", lambda *_: pytest.fail("it was trained"))
     with pytest.raises(NotADirectoryError, match="file"):
         start(make_config(*SMALL), tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"

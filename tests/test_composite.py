@@ -6,8 +6,8 @@ import pytest
 import torch
 from support import SMALL, make_config
 
-from coordnet.assemble import assemble
-from coordnet.build import build
+from coordnet.config.assemble import assemble
+from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.composite import Composite
 from coordnet.encodings.fourier import basic, gaussian, positional

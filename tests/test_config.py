@@ -10,7 +10,7 @@ import pytest
 from support import make_config
 
 from coordnet.cli.main import main
-from coordnet.config import check_config, check_flags, check_targets
+from coordnet.config.check import check_config, check_flags, check_targets
 from coordnet.errors import UserError
 
 CANARY = "touch canary"

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from coordnet.diagnostics.contrast import ContrastCurve, contrast, contrast_curve
 from coordnet.diagnostics.spectrum_figure import draw_contrast
-from coordnet.signals.analytic import grating, zone_plate
 from coordnet.signals.base import Evaluation
-from coordnet.signals.image import Image
+from coordnet.signals.images.analytic import grating, zone_plate
+from coordnet.signals.images.image import Image
 
 
 def curve(image: Image, prediction: np.ndarray) -> ContrastCurve:

@@ -12,10 +12,10 @@ def axis(domain: Domain, i: int) -> Tensor:
     """The coordinates along axis i of a domain, through its first cells."""
     index = torch.zeros(domain.size[i], domain.dim, dtype=torch.long)
     index[:, i] = torch.arange(domain.size[i])
-    return domain.centres(index)[:, i]
+    return domain.centers(index)[:, i]
 
 
-def test_centres_of_four_cells() -> None:
+def test_centers_of_four_cells() -> None:
     assert Domain((4,)).grid().squeeze(-1).tolist() == [-0.75, -0.25, 0.25, 0.75]
 
 
@@ -33,7 +33,7 @@ def test_cells_are_cubes_that_fill_a_symmetric_box(size: tuple[int, ...]) -> Non
     for i, extent in enumerate(domain.extent):
         x = axis(domain, i)
         assert torch.equal(x, -x.flip(0))
-        # Centres lie within 1 of 0 and are rounded once: their differences are off by at most 2^-23.
+        # Centers lie within 1 of 0 and are rounded once: their differences are off by at most 2^-23.
         assert x[0].item() - domain.spacing / 2 == pytest.approx(-extent, abs=2**-23)
         torch.testing.assert_close(x.diff(), torch.full((len(x) - 1,), domain.spacing), atol=2**-23, rtol=0)
 
@@ -60,7 +60,7 @@ def test_unravel_inverts_the_flat_index(size: tuple[int, ...]) -> None:
     assert (index >= 0).all() and (index < torch.tensor(size)).all()
 
 
-def test_centres_of_512_cells_are_512_numbers() -> None:
+def test_centers_of_512_cells_are_512_numbers() -> None:
     assert len(Domain((512,)).grid().unique()) == 512
 
 
@@ -92,14 +92,14 @@ def test_at_nyquist_training_samples_only_change_sign(stride: int) -> None:
 def test_position_is_the_number_of_the_sample(size: tuple[int, ...]) -> None:
     domain = Domain(size)
     index = domain.unravel(torch.arange(domain.num_samples))
-    # A centre is rounded by 2^-25 of the domain, which is n 2^-25 samples, and the product as much again.
+    # A center is rounded by 2^-25 of the domain, which is n 2^-25 samples, and the product as much again.
     torch.testing.assert_close(
-        domain.position(domain.centres(index)), index.float(), atol=max(size) * 2**-23, rtol=0
+        domain.position(domain.centers(index)), index.float(), atol=max(size) * 2**-23, rtol=0
     )
 
 
 def test_position_between_and_beyond_the_samples() -> None:
-    """Half-way between two centres is a half; the edges of the box lie half a sample beyond the outermost."""
+    """Half-way between two centers is a half; the edges of the box lie half a sample beyond the outermost."""
     domain = Domain((4, 2))
     coords = torch.tensor([[-1.0, -0.5], [0.0, 0.0], [1.0, 0.5], [2.0, -1.0]])
     assert domain.position(coords).tolist() == [[-0.5, -0.5], [1.5, 0.5], [3.5, 1.5], [5.5, -1.5]]
@@ -129,7 +129,7 @@ def test_a_part_has_the_coordinates_and_frequencies_of_the_whole(
         assert part.extent[j] == whole.extent[i]
     assert (part.spacing, part.nyquist, part.stride) == (whole.spacing, whole.nyquist, whole.stride)
     index = torch.tensor([0] * len(axes))
-    torch.testing.assert_close(part.position(part.centres(index)), index.float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(part.position(part.centers(index)), index.float(), atol=1e-6, rtol=0)
 
 
 def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:

@@ -3,10 +3,10 @@ import torch
 from torch import Tensor
 
 from coordnet.coords import Domain, FieldFunction
-from coordnet.data import Batches
-from coordnet.draws import generator
 from coordnet.errors import UserError
+from coordnet.rng import generator
 from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.training.batches import Batches
 
 
 class Counting(Signal):
@@ -50,7 +50,7 @@ def test_another_seed_or_step_draws_another_batch() -> None:
     assert len({tuple(drawn(*key)) for key in keys}) == len(keys)
 
 
-def test_neighbouring_steps_share_no_more_than_chance() -> None:
+def test_neighboring_steps_share_no_more_than_chance() -> None:
     # 64 of 1000 twice: 4 common values expected; more than 20 has probability below 1e-8.
     for step in range(10):
         assert len(set(drawn(0, step, total=1000)) & set(drawn(0, step + 1, total=1000))) < 20

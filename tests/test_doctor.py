@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from coordnet import shipped
 from coordnet.cli import doctor
 from coordnet.cli.main import main
+from coordnet.config import shipped
 
 Listed = Callable[..., tuple[int, dict[str, tuple[str, str]]]]
 
@@ -153,7 +153,7 @@ def test_a_target_that_cannot_be_imported_is_a_problem(
 
 
 def test_a_torch_that_cannot_be_loaded_is_a_problem(listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "coordnet.runtime", None)
+    monkeypatch.setitem(sys.modules, "coordnet.training.runtime", None)
     code, lines = listed()
     assert code == 1 and lines["threads"][0] == "problem"
     assert lines["torch"][0] == "ok"

@@ -9,14 +9,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.diagnostics.encoding_figure import draw
-from coordnet.diagnostics.encoding_report import (
-    gram,
-    half_width,
-    jumps,
-    measure,
-    rotated,
-    smallest_distance,
-)
+from coordnet.diagnostics.encoding_report import gram, half_width, jumps, measure, rotated, smallest_distance
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.composite import Composite
 from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional, transformer
@@ -189,7 +182,7 @@ def test_the_smallest_distance_is_found_among_all_pairs() -> None:
 
 
 def test_a_wave_that_closes_at_the_ends_brings_them_near() -> None:
-    """One cycle: positions 0 and 63 are as near as neighbours; half a cycle keeps them 2 apart."""
+    """One cycle: positions 0 and 63 are as near as neighbors; half a cycle keeps them 2 apart."""
     whole = measure(basic(LINE), LINE)["nearest"]["distance"]
     assert whole == pytest.approx(2 * math.sin(math.pi / 64), rel=1e-6)
 

@@ -10,14 +10,14 @@ import torch
 from support import SMALL, make_config
 from torch import Tensor
 
-from coordnet import shipped
-from coordnet.build import build
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional
 from coordnet.encodings.identity import Identity
 from coordnet.errors import UserError
-from coordnet.runs.run import start
+from coordnet.training.run import start
 
 FILES = sorted((shipped.config_dir() / "encoding").glob("*.yaml"))
 every_encoding = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])

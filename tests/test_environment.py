@@ -22,7 +22,7 @@ from coordnet.cli.main import main
 from coordnet.errors import UserError
 from coordnet.runs import metrics_file
 from coordnet.runs.directory import claim, read_status, write_status
-from coordnet.runs.run import start
+from coordnet.training.run import start
 
 TINY = (*(override for override in SMALL if not override.startswith("signal")), "max_steps=2")
 ODD = 'a b ü→ı 100% = , ; {x} (1) [2] #3 $y: it\'s "q"\n'
@@ -226,7 +226,7 @@ def test_a_run_goes_on_quietly_when_nobody_reads_its_output(place: Place) -> Non
 
 
 @pytest.mark.reliability("T38")
-def test_a_bar_is_for_terminals_and_has_no_colour_where_it_is_unwanted(place: Place) -> None:
+def test_a_bar_is_for_terminals_and_has_no_color_where_it_is_unwanted(place: Place) -> None:
     _, done = place
     shown = done["terminal"].stderr
     assert "2/2" in shown and not re.search(r"\x1b\[(\d+;)*(3|4|9|10)\d", shown)

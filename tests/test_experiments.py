@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from support import make_config
 
-from coordnet.assemble import assemble
 from coordnet.cli.train import give_back, plain
-from coordnet.config import check_config
-from coordnet.shipped import config_dir
+from coordnet.config.assemble import assemble
+from coordnet.config.check import check_config
+from coordnet.config.shipped import config_dir
 
 EXPERIMENTS = sorted(file.stem for file in (config_dir() / "experiment").glob("*.yaml"))
 # In place of pictures from files.

@@ -26,7 +26,7 @@ def inside(count: int) -> Tensor:
 
 
 def sampled(values: Tensor, coords: Tensor, size: tuple[int, ...]) -> Tensor:
-    """PyTorch's own interpolation of a line or a plane of values, whose outer nodes are the outer pixel centres."""
+    """PyTorch's own interpolation of a line or a plane of values, whose outer nodes are the outer pixel centers."""
     picture = values.detach().T.reshape(1, -1, *size[::-1])
     if len(size) == 1:
         picture, coords = picture[..., None, :], torch.stack([coords[:, 0], 0 * coords[:, 0]], dim=-1)

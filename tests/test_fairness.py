@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from support import SMALL, make_config
 
-from coordnet.ablation.fairness import count_parameters, equal_parameters, with_width
 from coordnet.errors import UserError
+from coordnet.sweeps.matching import count_parameters, equal_parameters, with_width
 
 
 def config(*overrides: str) -> dict[str, Any]:

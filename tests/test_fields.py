@@ -10,10 +10,10 @@ from coordnet.encodings.fourier import gaussian, positional
 from coordnet.encodings.identity import Identity
 from coordnet.encodings.window import Window
 from coordnet.errors import UserError
-from coordnet.fields import Field, Interpolation
+from coordnet.fields.field import Field, Interpolation
 from coordnet.networks.mlp import Mlp
 from coordnet.networks.siren import Siren
-from coordnet.signals.image import Image
+from coordnet.signals.images.image import Image
 
 DOMAIN = Domain((512, 512), 2)
 
@@ -105,7 +105,7 @@ def test_autocast_around_a_field_changes_nothing(precision: str) -> None:
     assert torch.equal(inside, field(x))
 
 
-def test_the_layer_that_reads_raw_coordinates_tells_all_512_neighbours_apart_under_bfloat16() -> None:
+def test_the_layer_that_reads_raw_coordinates_tells_all_512_neighbors_apart_under_bfloat16() -> None:
     field = make(Identity(Domain((512,))), "bfloat16")
     coords = Domain((512,)).grid()
     read, written = read_by(field.network.hidden[0], field, coords)
@@ -189,7 +189,7 @@ def interpolation(samples: Tensor, mode: str) -> tuple[Interpolation, Domain]:
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("shape", [(5, 7), (8, 3), (1, 6), (6, 1), (1, 1)])
-def test_samples_are_reproduced_at_their_centres(mode: str, shape: tuple[int, int]) -> None:
+def test_samples_are_reproduced_at_their_centers(mode: str, shape: tuple[int, int]) -> None:
     samples = picture(*shape)
     field, domain = interpolation(samples, mode)
     # A position among 8 samples is rounded by 2^-21, and values change by at most a few per sample.

@@ -8,16 +8,16 @@ from support import SMALL, coordnet, make_config
 
 from coordnet import viz
 from coordnet.errors import UserError
+from coordnet.export.progress_video import LAST, RATE, film
 from coordnet.runs.directory import write_status
-from coordnet.runs.film import LAST, RATE, film
-from coordnet.runs.run import start
+from coordnet.training.run import start
 
 STEPS = (0, 10, 20, 1000, 20000)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """What film needs of a run: its state, and pictures, each of one level of grey."""
+    """What film needs of a run: its state, and pictures, each of one level of gray."""
     directory = tmp_path / "run"
     (directory / "images").mkdir(parents=True)
     write_status(directory, "finished")

@@ -5,12 +5,12 @@ import torch
 from support import make_config
 from torch import Tensor, nn
 
-from coordnet import shipped
-from coordnet.build import build
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.forward_maps.integrate import Integrate
-from coordnet.forward_maps.sample import Sample
+from coordnet.forward_maps.line_integral import Integrate
+from coordnet.forward_maps.point import Sample
 
 FILES = sorted((shipped.config_dir() / "forward_map").glob("*.yaml"))
 

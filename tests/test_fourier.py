@@ -347,7 +347,7 @@ def test_transformer_turns_one_radian_per_training_sample_and_starts_at_the_firs
     for domain in (Domain((50,)), Domain((50, 30)), Domain((30, 51), 2), Domain((9, 6, 5), 3)):
         encoding = transformer(domain)
         corner = torch.zeros(domain.dim, dtype=torch.long)
-        assert encoding(domain.centres(corner)).tolist() == [0.0, 1.0] * (encoding.out_dim // 2)
+        assert encoding(domain.centers(corner)).tolist() == [0.0, 1.0] * (encoding.out_dim // 2)
         top = encoding.frequencies.max().item()
         assert top == pytest.approx(domain.nyquist / math.pi, rel=1e-6)
 

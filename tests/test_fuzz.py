@@ -25,16 +25,16 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from support import make_config
 
-from coordnet.build import build
 from coordnet.cli.inspect import compose_config
-from coordnet.config import check_config
+from coordnet.config.build import build
+from coordnet.config.check import check_config
+from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import LOCK, claim, read_status
-from coordnet.runs.run import read_config
-from coordnet.shipped import config_dir
-from coordnet.signals.image_file import read_image
+from coordnet.signals.images.image_file import read_image
+from coordnet.training.run import read_config
 
 CPU_SECONDS = 2.0
 MEGABYTES = 300

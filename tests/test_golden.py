@@ -17,7 +17,7 @@ from coordnet import __version__
 from coordnet.runs import checkpoint
 from coordnet.runs.checkpoint import LAST
 from coordnet.runs.directory import read_status
-from coordnet.runs.run import CONFIG, load_model, resume, start
+from coordnet.training.run import CONFIG, load_model, resume, start
 
 GOLDEN = Path(__file__).parent / "golden"
 VALUES = "values.json"

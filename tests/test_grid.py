@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from coordnet.coords import Domain
 from coordnet.encodings.grid import Grid
 from coordnet.errors import UserError
-from coordnet.fields import Field
+from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
-from coordnet.signals.image import Image
+from coordnet.signals.images.image import Image
 
 every_box = pytest.mark.parametrize("size", [(9,), (8, 5), (4, 6, 3), (3, 4, 2, 5)], ids=str)
 
@@ -94,8 +94,8 @@ def test_gradients_of_the_coordinates_are_the_true_ones() -> None:
 
 def test_the_gradient_is_nonzero_at_the_nodes_around_a_point_only() -> None:
     grid = with_values(Domain((8, 8)))
-    centres = Domain((8, 8)).centres(torch.tensor([[2, 5], [3, 6]]))
-    grid(centres.double().mean(dim=0)).sum().backward()
+    centers = Domain((8, 8)).centers(torch.tensor([[2, 5], [3, 6]]))
+    grid(centers.double().mean(dim=0)).sum().backward()
     assert grid.values.grad is not None
     touched = grid.values.grad[:, 0].nonzero()[:, 0].tolist()
     assert touched == [8 * y + x for y, x in product((5, 6), (2, 3))]

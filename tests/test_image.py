@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from coordnet.data import Batches
 from coordnet.errors import UserError
-from coordnet.forward_maps.sample import Sample
-from coordnet.signals import image as module
+from coordnet.forward_maps.point import Sample
 from coordnet.signals.base import Evaluation
-from coordnet.signals.image import Image, image_from_array, skimage_image
+from coordnet.signals.images import image as module
+from coordnet.signals.images.image import Image, image_from_array, skimage_image
+from coordnet.training.batches import Batches
 
 SIZES = [(8, 8), (9, 7), (5, 12)]
 HOLDOUTS = [1, 2, 3, 4, 5]

@@ -14,13 +14,13 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.signals.image import image_file
-from coordnet.signals.image_file import read_image
+from coordnet.signals.images.image import image_file
+from coordnet.signals.images.image_file import read_image
 
 Save = Callable[..., Path]
 
-GREY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
-COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
+GRAY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
+COLOR = np.stack([GRAY, 255 - GRAY, GRAY // 2], axis=-1)
 OPACITY = np.array([[0, 64, 128], [192, 255, 255]], np.uint8)
 
 
@@ -44,9 +44,9 @@ def refusal(path: Path, key: str = "path", **options: Any) -> str:
     return message
 
 
-def laid_on(colours: np.ndarray, opacity: np.ndarray, background: int) -> np.ndarray:
+def laid_on(colors: np.ndarray, opacity: np.ndarray, background: int) -> np.ndarray:
     share = opacity[..., None] / 255
-    return colours * share + background * (1 - share)
+    return colors * share + background * (1 - share)
 
 
 # Modes
@@ -54,8 +54,8 @@ def laid_on(colours: np.ndarray, opacity: np.ndarray, background: int) -> np.nda
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
 @pytest.mark.reliability("T17")
-def test_black_and_white_becomes_grey(save: Save, format: str) -> None:
-    pixels = read_image(save(Pillow.fromarray(GREY > 100), format=format))
+def test_black_and_white_becomes_gray(save: Save, format: str) -> None:
+    pixels = read_image(save(Pillow.fromarray(GRAY > 100), format=format))
     assert pixels.tolist() == [[[0], [0], [255]], [[255], [255], [255]]]
     assert pixels.dtype == torch.uint8
 
@@ -63,14 +63,14 @@ def test_black_and_white_becomes_grey(save: Save, format: str) -> None:
 @pytest.mark.parametrize(
     "name, options", [("a.png", {}), ("a.tiff", {}), ("a.bmp", {}), ("a.webp", {"lossless": True})]
 )
-@pytest.mark.parametrize("array", [GREY, COLOUR])
+@pytest.mark.parametrize("array", [GRAY, COLOR])
 @pytest.mark.reliability("T17")
 def test_lossless_formats_keep_every_value(
     save: Save, name: str, options: dict[str, Any], array: np.ndarray
 ) -> None:
     pixels = read_image(save(Pillow.fromarray(array), name, **options)).numpy()
     assert pixels.dtype == np.uint8
-    # WebP has no grey.
+    # WebP has no gray.
     channels = 3 if array.ndim == 3 or name == "a.webp" else 1
     assert np.array_equal(pixels, np.broadcast_to(array.reshape(2, 3, -1), (2, 3, channels)))
 
@@ -80,41 +80,41 @@ def test_lossy_formats_come_close(save: Save, name: str) -> None:
     y, x = np.mgrid[:32, :48]
     smooth = np.stack([4 * x, 5 * y, 2 * x + 2 * y], axis=-1).astype(np.uint8)
     pixels = read_image(save(Pillow.fromarray(smooth), name, quality=95)).numpy()
-    # Quality 95 quantises by a few grey levels; colour is stored at half resolution.
+    # Quality 95 quantizes by a few gray levels; color is stored at half resolution.
     assert np.abs(pixels.astype(int) - smooth).mean() < 3
 
 
-def test_a_grey_jpeg_stays_grey(save: Save) -> None:
-    assert read_image(save(Pillow.fromarray(GREY), "a.jpg")).shape == (2, 3, 1)
+def test_a_gray_jpeg_stays_gray(save: Save) -> None:
+    assert read_image(save(Pillow.fromarray(GRAY), "a.jpg")).shape == (2, 3, 1)
 
 
 @pytest.mark.parametrize("background, level", [("white", 255), ("black", 0)])
 @pytest.mark.reliability("T17")
-def test_transparent_colour_is_laid_on_a_background(save: Save, background: str, level: int) -> None:
-    path = save(Pillow.fromarray(np.dstack([COLOUR, OPACITY])))
+def test_transparent_color_is_laid_on_a_background(save: Save, background: str, level: int) -> None:
+    path = save(Pillow.fromarray(np.dstack([COLOR, OPACITY])))
     # Pillow blends in whole numbers: half a level off, and half more.
-    expected = laid_on(COLOUR, OPACITY, level)
+    expected = laid_on(COLOR, OPACITY, level)
     assert read_image(path, background=background).numpy() == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize("background, level", [("white", 255), ("black", 0)])
-def test_transparent_grey_stays_grey(save: Save, background: str, level: int) -> None:
-    path = save(Pillow.merge("LA", [Pillow.fromarray(GREY), Pillow.fromarray(OPACITY)]))
+def test_transparent_gray_stays_gray(save: Save, background: str, level: int) -> None:
+    path = save(Pillow.merge("LA", [Pillow.fromarray(GRAY), Pillow.fromarray(OPACITY)]))
     pixels = read_image(path, background=background)
     assert pixels.shape == (2, 3, 1)
-    assert pixels.numpy() == pytest.approx(laid_on(GREY[..., None], OPACITY, level), abs=1)
+    assert pixels.numpy() == pytest.approx(laid_on(GRAY[..., None], OPACITY, level), abs=1)
 
 
 def test_opacity_is_kept_without_a_background(save: Save) -> None:
-    rgba = np.dstack([COLOUR, OPACITY])
+    rgba = np.dstack([COLOR, OPACITY])
     assert np.array_equal(read_image(save(Pillow.fromarray(rgba)), background=None).numpy(), rgba)
-    grey = Pillow.merge("LA", [Pillow.fromarray(GREY), Pillow.fromarray(OPACITY)])
-    expected = np.dstack([GREY, GREY, GREY, OPACITY])
-    assert np.array_equal(read_image(save(grey), background=None).numpy(), expected)
+    gray = Pillow.merge("LA", [Pillow.fromarray(GRAY), Pillow.fromarray(OPACITY)])
+    expected = np.dstack([GRAY, GRAY, GRAY, OPACITY])
+    assert np.array_equal(read_image(save(gray), background=None).numpy(), expected)
 
 
 def test_opaque_files_have_no_fourth_channel(save: Save) -> None:
-    assert read_image(save(Pillow.fromarray(COLOUR)), background=None).shape == (2, 3, 3)
+    assert read_image(save(Pillow.fromarray(COLOR)), background=None).shape == (2, 3, 3)
 
 
 def palette() -> Pillow.Image:
@@ -124,7 +124,7 @@ def palette() -> Pillow.Image:
 
 
 @pytest.mark.reliability("T17")
-def test_a_palette_becomes_colour(save: Save) -> None:
+def test_a_palette_becomes_color(save: Save) -> None:
     red, green, blue = [255, 0, 0], [0, 255, 0], [0, 0, 255]
     assert read_image(save(palette())).tolist() == [[red, green, blue], [blue, green, red]]
 
@@ -136,8 +136,8 @@ def test_a_transparent_palette_entry_shows_the_background(save: Save) -> None:
     assert read_image(path, background=None)[0, :, 3].tolist() == [255, 0, 255]
 
 
-@pytest.mark.parametrize("array, key", [(GREY, 60), (COLOUR, (60, 195, 30))])
-def test_a_transparent_colour_without_an_opacity_channel_shows_the_background(
+@pytest.mark.parametrize("array, key", [(GRAY, 60), (COLOR, (60, 195, 30))])
+def test_a_transparent_color_without_an_opacity_channel_shows_the_background(
     save: Save, array: np.ndarray, key: int | tuple[int, ...]
 ) -> None:
     path = save(Pillow.fromarray(array), transparency=key)
@@ -156,21 +156,21 @@ def test_cmyk_becomes_rgb(save: Save) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.tiff"])
 @pytest.mark.reliability("T17")
-def test_sixteen_bit_grey_keeps_its_high_bits(save: Save, name: str) -> None:
+def test_sixteen_bit_gray_keeps_its_high_bits(save: Save, name: str) -> None:
     deep = np.array([[0, 255, 256], [40000, 65279, 65535]], np.uint16)
     assert read_image(save(Pillow.fromarray(deep), name))[..., 0].tolist() == [[0, 0, 1], [156, 254, 255]]
 
 
 @pytest.mark.reliability("T17")
 def test_float_pictures_are_refused(save: Save) -> None:
-    assert "float" in refusal(save(Pillow.fromarray(GREY.astype(np.float32)), "a.tiff"))
+    assert "float" in refusal(save(Pillow.fromarray(GRAY.astype(np.float32)), "a.tiff"))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.reliability("T17")
 def test_exif_rotation_is_applied(save: Save, name: str, orientation: int) -> None:
-    """Stored so that a viewer that turns it shows the same picture: white above black, the left edge grey."""
+    """Stored so that a viewer that turns it shows the same picture: white above black, the left edge gray."""
     upright = np.zeros((24, 40, 3), np.uint8)
     upright[:12] = 255
     upright[:, :8] = 128
@@ -197,9 +197,9 @@ def test_exif_rotation_is_applied(save: Save, name: str, orientation: int) -> No
 
 
 def test_crop_is_left_top_right_bottom(save: Save) -> None:
-    path = save(Pillow.fromarray(COLOUR))
-    assert np.array_equal(read_image(path, crop=[1, 0, 3, 1]).numpy(), COLOUR[0:1, 1:3])
-    assert np.array_equal(read_image(path, crop=[0, 0, 3, 2]).numpy(), COLOUR)
+    path = save(Pillow.fromarray(COLOR))
+    assert np.array_equal(read_image(path, crop=[1, 0, 3, 1]).numpy(), COLOR[0:1, 1:3])
+    assert np.array_equal(read_image(path, crop=[0, 0, 3, 2]).numpy(), COLOR)
 
 
 def test_resize_is_width_height_and_averages_areas(save: Save) -> None:
@@ -213,9 +213,9 @@ def test_resize_is_width_height_and_averages_areas(save: Save) -> None:
 
 
 def test_crop_comes_before_resize(save: Save) -> None:
-    path = save(Pillow.fromarray(GREY))
+    path = save(Pillow.fromarray(GRAY))
     assert read_image(path, crop=[1, 0, 3, 2], resize=[1, 1]).item() == pytest.approx(
-        GREY[:, 1:].mean(), abs=1
+        GRAY[:, 1:].mean(), abs=1
     )
 
 
@@ -223,16 +223,16 @@ def test_crop_comes_before_resize(save: Save) -> None:
     "crop", [[0, 0, 4, 2], [0, 0, 3, 3], [-1, 0, 2, 2], [2, 0, 2, 2], [2, 0, 1, 2], [0, 0, 3], []]
 )
 def test_crops_outside_the_picture_are_refused(save: Save, crop: list[int]) -> None:
-    assert "3 x 2" in refusal(save(Pillow.fromarray(GREY)), "crop", crop=crop)
+    assert "3 x 2" in refusal(save(Pillow.fromarray(GRAY)), "crop", crop=crop)
 
 
 @pytest.mark.parametrize("resize", [[0, 4], [4, -1], [4], [4, 4, 4]])
 def test_impossible_sizes_are_refused(save: Save, resize: list[int]) -> None:
-    refusal(save(Pillow.fromarray(GREY)), "resize", resize=resize)
+    refusal(save(Pillow.fromarray(GRAY)), "resize", resize=resize)
 
 
 def test_unknown_backgrounds_are_refused(save: Save) -> None:
-    refusal(save(Pillow.fromarray(GREY)), "background", background="pink")
+    refusal(save(Pillow.fromarray(GRAY)), "background", background="pink")
 
 
 # Files that are no pictures
@@ -268,14 +268,14 @@ def test_a_line_break_in_a_name_stays_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.reliability("T17")
 def test_formats_off_the_list_are_refused(save: Save) -> None:
-    assert "PNG" in refusal(save(Pillow.fromarray(GREY), "a.ppm"))
-    assert "PNG" in refusal(save(Pillow.fromarray(GREY), "a.png", format="GIF"))
+    assert "PNG" in refusal(save(Pillow.fromarray(GRAY), "a.ppm"))
+    assert "PNG" in refusal(save(Pillow.fromarray(GRAY), "a.png", format="GIF"))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.reliability("T17")
 def test_animations_are_refused(save: Save, format: str) -> None:
-    frames = [Pillow.fromarray(COLOUR), Pillow.fromarray(255 - COLOUR)]
+    frames = [Pillow.fromarray(COLOR), Pillow.fromarray(255 - COLOR)]
     path = save(frames[0], format=format, save_all=True, append_images=frames[1:])
     assert "2 frames" in refusal(path)
 
@@ -341,13 +341,13 @@ def test_bombs_are_refused_from_their_header(
 
 
 def test_max_pixels_is_the_largest_allowed(save: Save) -> None:
-    path = save(Pillow.fromarray(GREY))
+    path = save(Pillow.fromarray(GRAY))
     assert read_image(path, max_pixels=6).shape == (2, 3, 1)
     assert "3 x 2 pixels" in refusal(path, max_pixels=5)
 
 
 def test_image_file_passes_its_options_on(save: Save) -> None:
-    path = save(Pillow.fromarray(np.dstack([COLOUR, OPACITY])))
+    path = save(Pillow.fromarray(np.dstack([COLOR, OPACITY])))
     image = image_file(str(path), holdout=2, crop=[0, 0, 2, 2], resize=[4, 4], background=None)
     assert image.pixels.shape == (4, 4, 4)
     assert image.holdout == 2

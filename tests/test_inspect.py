@@ -5,8 +5,8 @@ import pytest
 from support import coordnet
 
 from coordnet.cli.inspect import finite, frequency_line, kernel_line, main
+from coordnet.config.shipped import config_dir
 from coordnet.errors import UserError
-from coordnet.shipped import config_dir
 
 
 def run(directory: Path, *words: str, capsys: pytest.CaptureFixture[str]) -> str:

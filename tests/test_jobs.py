@@ -14,13 +14,13 @@ import faults
 import pytest
 from support import SMALL, coordnet, make_config
 
-from coordnet.ablation import jobs
-from coordnet.ablation.jobs import run_jobs, status_of
-from coordnet.ablation.sweep import check_settings, create_sweep, read_sweep
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
-from coordnet.runs.child import GRACE
 from coordnet.runs.directory import claim, read_status
+from coordnet.sweeps import jobs
+from coordnet.sweeps.jobs import run_jobs, status_of
+from coordnet.sweeps.sweep import check_settings, create_sweep, read_sweep
+from coordnet.training.parent_watchdog import GRACE
 
 ALLOW = ("faults.",)
 
@@ -39,7 +39,7 @@ def drive(directory: Path) -> subprocess.Popen[bytes]:
     """A driver of the sweep in a process of its own."""
     script = directory / "drive.py"
     script.write_text(
-        "from coordnet.ablation.jobs import run_jobs; from pathlib import Path; import sys\n"
+        "from coordnet.sweeps.jobs import run_jobs; from pathlib import Path; import sys\n"
         f"if __name__ == '__main__': run_jobs(Path(sys.argv[1]), 1, {ALLOW})"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(faults.__file__).parent)}

@@ -12,13 +12,13 @@ from support import SMALL, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import same
 
-from coordnet.assemble import assemble
-from coordnet.callbacks.kernel import even_index, in_double, why_not_predicted
+from coordnet.config.assemble import assemble
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint
 from coordnet.runs.directory import write_status
-from coordnet.runs.run import load_model, prepare, resume, start
+from coordnet.training.callbacks.ntk import even_index, in_double, why_not_predicted
+from coordnet.training.run import load_model, prepare, resume, start
 
 NTK = ("ntk.points=20", "ntk.steps=[7]")
 LINE = (
@@ -122,7 +122,7 @@ def test_a_learning_rate_beyond_the_stable_one_is_not_predicted(tmp_path: Path) 
     [
         ([], None),
         (["optimizer.momentum=0.9"], "SGD has momentum"),
-        (["optimizer=adam"], "the optimiser is Adam, not plain SGD"),
+        (["optimizer=adam"], "the optimizer is Adam, not plain SGD"),
         (["schedule=cosine"], "the learning rate changes (it needs schedule=constant)"),
         (
             ["trainer.batch_size=16"],

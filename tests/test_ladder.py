@@ -113,7 +113,7 @@ def test_training_samples_have_codes_of_their_own(stride: int, gray: bool) -> No
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_neighbours_in_gray_code_differ_in_exactly_one_digit(stride: int) -> None:
+def test_neighbors_in_gray_code_differ_in_exactly_one_digit(stride: int) -> None:
     domain, coords = train_line(70, stride)
     plain, gray = Binary(domain)(coords), Binary(domain, gray=True)(coords)
     assert ((gray[1:] != gray[:-1]).sum(dim=-1) == 1).all()
@@ -193,7 +193,7 @@ def test_the_slowest_sine_rises_from_end_to_end() -> None:
 @pytest.mark.parametrize("samples", [64, 65, 512])
 def test_sinusoidal_keeps_all_samples_further_apart_than_sine(samples: int) -> None:
     """Both tell all samples apart, since their slowest wave rises from end to end. Where all sines of a band lie
-    flat, at the ends, cosines do not: the distance between neighbours is the same everywhere."""
+    flat, at the ends, cosines do not: the distance between neighbors is the same everywhere."""
     domain, coords = train_line(samples)
     sine, both = Sine(domain), positional(domain, lowest=0.5)
     assert closest(both, coords) > closest(sine, coords) > 1e-3

@@ -50,7 +50,7 @@ def test_all_of_it_is_trained() -> None:
     assert sum(p.numel() for p in encoding.parameters()) == 8 * 2 + (16 + 1) * 12 + (12 + 1) * 6
 
 
-def test_training_moves_the_frequencies_towards_those_of_the_signal() -> None:
+def test_training_moves_the_frequencies_toward_those_of_the_signal() -> None:
     torch.manual_seed(0)
     x = torch.linspace(-1, 1, 64)[:, None]
     target = torch.sin(3 * math.pi * x)

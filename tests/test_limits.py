@@ -16,13 +16,14 @@ import pytest
 from PIL import Image as Pillow
 from support import SMALL, coordnet, make_config
 
-from coordnet.ablation.report import write_report
-from coordnet.ablation.sweep import create_sweep, read_sweep
 from coordnet.cli.main import main
 from coordnet.errors import UserError
-from coordnet.runs import memory, metrics_file
+from coordnet.reports.report import write_report
+from coordnet.runs import metrics_file
 from coordnet.runs.directory import read_status
-from coordnet.runs.run import start
+from coordnet.sweeps.sweep import create_sweep, read_sweep
+from coordnet.training import memory
+from coordnet.training.run import start
 
 MB = 10**6
 SIDE = 10_000
@@ -99,7 +100,7 @@ def runs(large: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.reliability("T33")
 def test_reading_a_large_picture_takes_three_times_its_bytes_at_most(large: Path) -> None:
     code = """
-from coordnet.signals.image_file import read_image
+from coordnet.signals.images.image_file import read_image
 before = memory("VmRSS")
 pixels = read_image(Path(sys.argv[1]))
 print(json.dumps({"bytes": pixels.numel(), "grown": memory("VmHWM") - before}))
@@ -260,9 +261,9 @@ def test_a_sweep_of_500_runs_is_reported_in_seconds(tmp_path: Path) -> None:
 @pytest.mark.reliability("T37")
 def test_the_estimate_of_memory_is_within_twice_of_what_it_is(tmp_path: Path) -> None:
     code = """
-from coordnet.runs.memory import estimate, resident
-from coordnet.runs.run import prepare
-from coordnet.runs.training import train
+from coordnet.training.memory import estimate, resident
+from coordnet.training.run import prepare
+from coordnet.training.trainer import train
 settings, model = prepare(config(*sys.argv[2:]))
 before = resident()
 expected = estimate(model) - before

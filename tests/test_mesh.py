@@ -9,28 +9,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.errors import UserError
-from coordnet.forward_maps.march import March
-from coordnet.forward_maps.render import Render
-from coordnet.runs import mesh as module
-from coordnet.runs import mesh_file
-from coordnet.runs.mesh import grid, mesh, painted, surface
-from coordnet.runs.mesh_file import Mesh
+from coordnet.export import mesh as module
+from coordnet.export import mesh_file
+from coordnet.export.mesh import grid, mesh, painted, surface
+from coordnet.export.mesh_file import Mesh
+from coordnet.forward_maps.hierarchical import Render
+from coordnet.forward_maps.occupancy_grid import March
 
-CENTRE = torch.tensor([0.3, -0.2, 0.1])
+CENTER = torch.tensor([0.3, -0.2, 0.1])
 CELL = 2 / 48
 
 
 class Ball:
-    """A ball of radius 1/2 around CENTRE: its density falls through 20 there, and its colours tell who looks."""
+    """A ball of radius 1/2 around CENTER: its density falls through 20 there, and its colors tell who looks."""
 
     def __call__(self, coords: Tensor) -> Tensor:
         return self.density(coords)[0]
 
     def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
-        outside = (coords - CENTRE).norm(dim=-1, keepdim=True) - RADIUS
+        outside = (coords - CENTER).norm(dim=-1, keepdim=True) - RADIUS
         return 40 * torch.sigmoid(-outside / 0.03), coords
 
-    def colour(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+    def color(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
         return (1 - directions) / 2
 
 
@@ -40,7 +40,7 @@ def volume(vertices: np.ndarray, triangles: np.ndarray) -> float:
     return float((a * np.cross(b, c)).sum() / 6)
 
 
-def characteristic(triangles: np.ndarray) -> int:
+def characteriztic(triangles: np.ndarray) -> int:
     """Euler's: 2 for whatever is closed and without holes."""
     sides = np.sort(
         np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
@@ -54,31 +54,29 @@ def characteristic(triangles: np.ndarray) -> int:
 def test_a_ball_is_closed_round_and_outside_out(field: Ball | Solid, level: float, error: float) -> None:
     """Within a small part of a cell where the density is smooth, and half a cell where it jumps."""
     vertices, normals, triangles = surface(grid(field, 48), level)
-    centre = CENTRE if isinstance(field, Ball) else torch.zeros(3)
-    arms = torch.from_numpy(vertices) - centre
+    center = CENTER if isinstance(field, Ball) else torch.zeros(3)
+    arms = torch.from_numpy(vertices) - center
     assert (arms.norm(dim=-1) - RADIUS).abs().max() < error * CELL
-    assert characteristic(triangles) == 2
+    assert characteriztic(triangles) == 2
     assert volume(vertices, triangles) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.04)
     cosines = (torch.from_numpy(normals) * F.normalize(arms, dim=-1)).sum(dim=-1)
     assert cosines.min() > (0.98 if isinstance(field, Ball) else 0.6)
 
 
-def test_vertices_have_the_colours_that_are_seen_straight_from_outside() -> None:
+def test_vertices_have_the_colors_that_are_seen_straight_from_outside() -> None:
     field = Ball()
     vertices, normals, _ = surface(grid(field, 48), 20.0)
-    expected = (F.normalize(torch.from_numpy(vertices) - CENTRE, dim=-1) + 1) / 2
+    expected = (F.normalize(torch.from_numpy(vertices) - CENTER, dim=-1) + 1) / 2
     assert np.abs(painted(field, vertices, normals) / 255 - expected.numpy()).max() < 0.07
 
 
-def test_sides_have_their_own_colours() -> None:
-    """The ball whose colour is its normal: red towards +x, green towards +y, blue towards +z."""
+def test_sides_have_their_own_colors() -> None:
+    """The ball whose color is its normal: red toward +x, green toward +y, blue toward +z."""
     field = Solid()
     vertices, normals, _ = surface(grid(field, 48), 11.0)
-    colours = painted(field, vertices, normals)
+    colors = painted(field, vertices, normals)
     for axis in range(3):
-        assert (
-            colours[vertices[:, axis].argmax(), axis] > 250 and colours[vertices[:, axis].argmin(), axis] < 5
-        )
+        assert colors[vertices[:, axis].argmax(), axis] > 250 and colors[vertices[:, axis].argmin(), axis] < 5
 
 
 def test_what_goes_beyond_the_box_is_closed_at_its_faces() -> None:
@@ -86,7 +84,7 @@ def test_what_goes_beyond_the_box_is_closed_at_its_faces() -> None:
         return 100.0 * (coords[:, :1] > 0)
 
     vertices, _, triangles = surface(grid(density, 16), 11.0)
-    assert characteristic(triangles) == 2
+    assert characteriztic(triangles) == 2
     assert np.abs(vertices).max() == pytest.approx(1, abs=1e-3)
     assert volume(vertices, triangles) == pytest.approx(4, rel=0.1)
 
@@ -123,7 +121,7 @@ MESH = Mesh(
 )
 
 
-def test_ply_holds_places_colours_and_triangles(tmp_path: Path) -> None:
+def test_ply_holds_places_colors_and_triangles(tmp_path: Path) -> None:
     mesh_file.write(tmp_path / "a.ply", MESH)
     header, data = (tmp_path / "a.ply").read_bytes().split(b"end_header\n")
     assert header.decode().splitlines() == [
@@ -135,15 +133,13 @@ def test_ply_holds_places_colours_and_triangles(tmp_path: Path) -> None:
         "element face 2",
         "property list uchar int vertex_indices",
     ]
-    vertices = np.frombuffer(data, np.dtype([("place", "<f8", 3), ("colour", "u1", 3)]), 5)
+    vertices = np.frombuffer(data, np.dtype([("place", "<f8", 3), ("color", "u1", 3)]), 5)
     faces = np.frombuffer(data[5 * 27 :], np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
-    assert np.array_equal(vertices["place"], MESH.vertices) and np.array_equal(
-        vertices["colour"], MESH.colours
-    )
+    assert np.array_equal(vertices["place"], MESH.vertices) and np.array_equal(vertices["color"], MESH.colors)
     assert (faces["count"] == 3).all() and np.array_equal(faces["corners"], MESH.triangles)
 
 
-def test_obj_holds_places_colours_and_triangles_counted_from_1(tmp_path: Path) -> None:
+def test_obj_holds_places_colors_and_triangles_counted_from_1(tmp_path: Path) -> None:
     mesh_file.write(tmp_path / "a.obj", MESH)
     assert (tmp_path / "a.obj").read_text().splitlines() == [
         "v 0 0 0 0 0 0",
@@ -159,7 +155,7 @@ def test_obj_holds_places_colours_and_triangles_counted_from_1(tmp_path: Path) -
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Holds the ball, in a world whose box is around (10, 20, 30) with half a side of 2."""
-    signal = SimpleNamespace(centre=torch.tensor([10.0, 20.0, 30.0]), half_size=2.0)
+    signal = SimpleNamespace(center=torch.tensor([10.0, 20.0, 30.0]), half_size=2.0)
     model = SimpleNamespace(forward_map=Render(), field=Ball())
     monkeypatch.setattr(module, "load_scene", lambda *_: (signal, model))
     return tmp_path
@@ -170,7 +166,7 @@ def test_vertices_are_in_the_world(run: Path) -> None:
     vertices = np.array(
         [line.split()[1:4] for line in path.read_text().splitlines() if line[0] == "v"], float
     )
-    arms = vertices - (np.array([10, 20, 30]) + 2 * CENTRE.numpy())
+    arms = vertices - (np.array([10, 20, 30]) + 2 * CENTER.numpy())
     assert np.linalg.norm(arms, axis=1) == pytest.approx(2 * RADIUS, abs=0.02)
 
 

@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from coordnet.metrics import nmse, psnr, ssim
+from coordnet.metrics.scores import nmse, psnr, ssim
 
 
 def noisy(height: int, width: int, channels: int) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from coordnet import shipped
-from coordnet.build import build
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.networks.base import Network
 from coordnet.networks.mlp import Mlp

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coordnet.errors import UserError
-from coordnet.signals.noise_line import power_noise_1d
+from coordnet.signals.lines.noise_line import power_noise_1d
 
 
 def test_values_fill_the_range_and_the_seed_decides() -> None:

@@ -23,7 +23,7 @@ from coordnet.diagnostics.ntk import (
 from coordnet.diagnostics.proposal import tangent_kernel as infinite_kernel
 from coordnet.encodings.fourier import gaussian
 from coordnet.encodings.learnable import LearnableFourier
-from coordnet.fields import Field
+from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
 from coordnet.networks.siren import Siren
 
@@ -133,7 +133,7 @@ def test_a_wide_network_has_the_kernel_of_the_arc_cosine_recursion() -> None:
     ]
     for layer in layers:
         nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_features))
-    # The recursion counts each layer alike, as in the NTK parametrisation: weights w / sqrt(n) with w of variance 1.
+    # The recursion counts each layer alike, as in the NTK parametrization: weights w / sqrt(n) with w of variance 1.
     gains = [math.sqrt(layer.in_features / 2) for layer in layers]
     network = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).double()
     kernel = torch.zeros(9, 9, dtype=torch.float64)
@@ -242,7 +242,7 @@ def test_a_kernel_of_other_points_than_the_residuals_is_refused() -> None:
         predicted_loss(torch.eye(3), torch.ones(2), 0.1, torch.tensor([1]))
 
 
-def test_a_direction_that_the_kernel_does_not_have_is_never_learnt() -> None:
+def test_a_direction_that_the_kernel_does_not_have_is_never_learned() -> None:
     kernel = torch.diag(torch.tensor([2.0, 0.0]))
     left = predicted_residuals(kernel, torch.tensor([1.0, 3.0]), 0.25, torch.tensor([0, 1, 1000]))
     torch.testing.assert_close(left[:, 1], torch.full((3,), 3.0).double())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coordnet.shipped import config_dir
+from coordnet.config.shipped import config_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +39,7 @@ def test_the_wheel_holds_every_config_and_the_type_marker(wheel: Path) -> None:
 
 def test_an_unpacked_wheel_finds_its_configs(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from coordnet.shipped import config_dir; print(config_dir())"
+    code = "from coordnet.config.shipped import config_dir; print(config_dir())"
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from coordnet.signals.base import Predict
-from coordnet.signals.plan import SIZE, plan
-from coordnet.signals.scene import known_scene
-from coordnet.signals.scenes import SCENES, make
+from coordnet.signals.synthetic.scenes import SCENES, make
+from coordnet.signals.synthetic.synthetic_scene import known_scene
+from coordnet.signals.synthetic.top_down import SIZE, plan
 
 WHITE = torch.ones(3)
 
@@ -17,7 +17,7 @@ def exact(name: str, lift: float = 0.0) -> Predict:
 
     def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         hits = make(name, 8.0, 0).trace(batch["origins"], batch["directions"])
-        value = torch.where(hits.hit[:, None], hits.colour, batch["background"])
+        value = torch.where(hits.hit[:, None], hits.color, batch["background"])
         depth = torch.where(hits.hit, hits.distance + lift, 0)
         return {"value": value, "depth": depth[:, None]}
 
@@ -40,10 +40,10 @@ def test_red_is_a_wave_along_x_and_green_along_y_whose_rows_run_down() -> None:
     middle = SIZE // 2
     met = found.depth[..., 0].isfinite()
     # Float32 places, times the phase's slope.
-    torch.testing.assert_close(found.colour[middle, :, 0][met[middle]], wave[met[middle]], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.color[middle, :, 0][met[middle]], wave[met[middle]], atol=1e-4, rtol=0)
     down = wave.flip(0)
     torch.testing.assert_close(
-        found.colour[:, middle, 1][met[:, middle]], down[met[:, middle]], atol=1e-4, rtol=0
+        found.color[:, middle, 1][met[:, middle]], down[met[:, middle]], atol=1e-4, rtol=0
     )
 
 
@@ -55,14 +55,14 @@ def test_the_ball_is_nearest_to_the_roof_in_the_middle() -> None:
     assert depth[depth.isfinite()].max() == pytest.approx(1.6)
 
 
-def test_grey_has_no_contrast_and_a_wrong_depth_is_told() -> None:
+def test_gray_has_no_contrast_and_a_wrong_depth_is_told() -> None:
     known = plan(make("checker", 8.0, 0))
 
-    def grey(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def gray(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         origins = batch["origins"]
         return {"value": torch.full_like(origins, 0.5), "depth": origins[:, :1]}
 
-    assert known.score(grey, WHITE)[0]["plan/contrast"] == pytest.approx(0, abs=1e-6)
+    assert known.score(gray, WHITE)[0]["plan/contrast"] == pytest.approx(0, abs=1e-6)
     assert known.score(exact("checker", lift=0.25), WHITE)[0]["plan/depth_error"] == pytest.approx(
         0.25, abs=1e-6
     )

@@ -5,10 +5,10 @@ import torch
 from scene_files import picture, write_scene, write_split
 from torch import Tensor
 
-from coordnet.data import Batches
-from coordnet.metrics import psnr
-from coordnet.signals.blender import blender
-from coordnet.signals.posed_images import PosedImages, Views, composite
+from coordnet.metrics.scores import psnr
+from coordnet.signals.scenes.blender import blender
+from coordnet.signals.scenes.posed_images import PosedImages, Views, composite
+from coordnet.training.batches import Batches
 
 Batch = dict[str, Tensor]
 
@@ -22,7 +22,7 @@ def unused(coords: Tensor) -> Tensor:
     raise AssertionError("views are scored on what is rendered")
 
 
-def grey(batch: Batch) -> Batch:
+def gray(batch: Batch) -> Batch:
     return {"value": torch.full_like(batch["origins"], 0.5)}
 
 
@@ -47,7 +47,7 @@ class Truth:
 VIEWS = {"view_psnr/0000", "view_psnr/0001"}
 
 
-def test_an_observation_is_the_ray_and_the_colour_of_a_pixel(signal: PosedImages) -> None:
+def test_an_observation_is_the_ray_and_the_color_of_a_pixel(signal: PosedImages) -> None:
     batch = signal.observe(torch.tensor([0, 16 * 12 * 2 + 16 * 3 + 5]))
     origins, directions = signal.train.cameras.rays(
         torch.tensor([0, 2]), torch.tensor([[0.5, 0.5], [5.5, 3.5]])
@@ -58,7 +58,7 @@ def test_an_observation_is_the_ray_and_the_colour_of_a_pixel(signal: PosedImages
         batch["value"], (signal.train.images[0, 0, 0], signal.train.images[2, 3, 5]), strict=True
     ):
         red, green, blue, alpha = (pixel / 255).tolist()
-        expected = [alpha * colour + 1 - alpha for colour in (red, green, blue)]
+        expected = [alpha * color + 1 - alpha for color in (red, green, blue)]
         torch.testing.assert_close(value, torch.tensor(expected))
 
 
@@ -93,7 +93,7 @@ def test_the_truth_scores_perfectly(signal: PosedImages) -> None:
 
 
 def test_scores_are_means_over_views(signal: PosedImages) -> None:
-    evaluation = signal.evaluate(unused, grey)
+    evaluation = signal.evaluate(unused, gray)
     views = signal.held_out["val"]
     expected = [psnr(torch.full((12, 16, 3), 0.5), composite(image, torch.ones(3))) for image in views.images]
     assert evaluation.metrics["val/psnr"] == pytest.approx(sum(expected) / 2)
@@ -104,13 +104,13 @@ def test_scores_are_means_over_views(signal: PosedImages) -> None:
 
 def test_the_score_is_never_taken_on_test_views(signal: PosedImages) -> None:
     only_test = PosedImages(signal.train, test=signal.held_out["val"])
-    evaluation = only_test.evaluate(unused, grey)
+    evaluation = only_test.evaluate(unused, gray)
     assert "test/psnr" in evaluation.metrics and "val/psnr" not in evaluation.metrics
     assert evaluation.score == evaluation.metrics["train/psnr"]
 
 
 def test_views_are_compared_by_frequency_as_channels(signal: PosedImages) -> None:
-    samples = signal.evaluate(unused, grey).samples
+    samples = signal.evaluate(unused, gray).samples
     assert samples is not None and samples.nyquist == 8
     assert samples.prediction.shape == samples.target.shape == (12, 16, 6)
     torch.testing.assert_close(
@@ -121,7 +121,7 @@ def test_views_are_compared_by_frequency_as_channels(signal: PosedImages) -> Non
 def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
     def predict(batch: Batch) -> Batch:
         opacity = (batch["directions"][:, 2:] < -0.2).float()
-        return grey(batch) | {"depth": 2 - batch["directions"][:, 2:], "opacity": opacity}
+        return gray(batch) | {"depth": 2 - batch["directions"][:, 2:], "opacity": opacity}
 
     pictures = signal.evaluate(unused, predict).pictures
     # Two views of 12 rows with a gap of 4; three and two pictures of 16 columns.
@@ -129,11 +129,11 @@ def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
         "target | prediction | error": (28, 56, 3),
         "depth | opacity": (28, 36, 3),
     }
-    assert list(signal.evaluate(unused, grey).pictures) == ["target | prediction | error"]
+    assert list(signal.evaluate(unused, gray).pictures) == ["target | prediction | error"]
 
 
 def test_without_anything_held_out_the_views_trained_on_are_shown(signal: PosedImages) -> None:
-    evaluation = PosedImages(signal.train).evaluate(unused, grey)
+    evaluation = PosedImages(signal.train).evaluate(unused, gray)
     assert set(evaluation.metrics) == {"train/psnr", "train/ssim", *VIEWS} and evaluation.pictures
 
 
@@ -141,7 +141,7 @@ def test_no_more_than_ten_views_are_kept(signal: PosedImages) -> None:
     views = signal.held_out["val"]
     index = torch.arange(12) % 2
     many = Views(views.images[index], views.cameras.take(index))
-    evaluation = PosedImages(signal.train, many).evaluate(unused, grey)
+    evaluation = PosedImages(signal.train, many).evaluate(unused, gray)
     assert "view_psnr/0011" in evaluation.metrics
     assert evaluation.samples is not None and evaluation.samples.target.shape == (12, 16, 30)
 

@@ -6,10 +6,10 @@ import torch
 import yaml
 from support import make_config
 
-from coordnet.callbacks.precision import closeness
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.run import load_model, resume, start
-from coordnet.runtime import CLOSE
+from coordnet.training.callbacks.adaptive_precision import closeness
+from coordnet.training.run import load_model, resume, start
+from coordnet.training.runtime import CLOSE
 
 # Twelve pixels, which a small network has by heart soon.
 TINY = (

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from support import make_config
 
-from coordnet.build import build
+from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import Fourier, positional
 
@@ -209,7 +209,7 @@ def test_transformer_golden(stride: int) -> None:
     """p = 3, C = 4: sin p, cos p, sin(p / 100), cos(p / 100), at the training sample number 3."""
     domain = Domain((30,), stride)
     encoding = preset("transformer", domain, "encoding.num_features=4")
-    got = features(encoding, domain.centres(torch.tensor([3 * stride])))
+    got = features(encoding, domain.centers(torch.tensor([3 * stride])))
     assert got == pytest.approx([0.141120, -0.989992, 0.029996, 0.999550], abs=2e-6)
 
 
@@ -221,7 +221,7 @@ def test_transformer_in_2d(size: tuple[int, ...], stride: int) -> None:
     positions = [5, 9]
     rates = 1 / 10000 ** (np.arange(0, 6, 2) / 6)
     theirs = [wave(p * w) for p in positions for w in rates for wave in (np.sin, np.cos)]
-    got = features(encoding, domain.centres(torch.tensor(positions) * stride))
+    got = features(encoding, domain.centers(torch.tensor(positions) * stride))
     assert got == pytest.approx(theirs, abs=rounding(encoding))
 
 
@@ -278,7 +278,7 @@ def log_uniform_kernel(reach: float) -> float:
         ("log_uniform", log_uniform_kernel),
     ],
 )
-def test_kernel_of_a_random_draw_is_the_characteristic_function(
+def test_kernel_of_a_random_draw_is_the_characteriztic_function(
     name: str, kernel: Any, distance: float
 ) -> None:
     """The mean of cos(2 pi b delta) over b, with delta in units of the whole domain and a scale of 7."""

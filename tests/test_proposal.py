@@ -5,7 +5,7 @@ import pytest
 from scipy.fft import dct, dctn
 
 from coordnet.diagnostics.proposal import kernel_eigenvalues, leave_one_out, propose, tangent_kernel
-from coordnet.signals.analytic import power_noise, text
+from coordnet.signals.images.analytic import power_noise, text
 
 
 def gaussian_then_tangent(distance: np.ndarray, scale: float) -> np.ndarray:

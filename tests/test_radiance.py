@@ -9,16 +9,16 @@ from support import make_config
 from torch import Tensor
 from torch.nn import functional as F
 
-from coordnet import shipped
-from coordnet.assemble import assemble, make_field
+from coordnet.config import shipped
+from coordnet.config.assemble import assemble, make_field
 from coordnet.coords import Domain
 from coordnet.encodings.factors import planes
 from coordnet.encodings.fourier import positional
 from coordnet.encodings.identity import Identity
 from coordnet.encodings.nothing import Nothing
 from coordnet.errors import UserError
+from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
-from coordnet.radiance import RadianceField
 from coordnet.signals.base import Signal
 
 RADIANCE = sorted(file.stem for file in (shipped.config_dir() / "radiance").glob("*.yaml"))
@@ -49,20 +49,20 @@ def places(count: int = 50) -> Tensor:
 
 
 def check(field: RadianceField) -> None:
-    """Densities and colours of the right shapes and ranges, and gradients for every parameter."""
+    """Densities and colors of the right shapes and ranges, and gradients for every parameter."""
     x, (_, directions) = places(), rays(50)
     density, features = field.density(x)
-    colour = field.colour(features, directions)
+    color = field.color(features, directions)
     assert density.shape == (50, 1) and (density >= 0).all() and density.isfinite().all()
-    assert colour.shape == (50, 3) and (colour >= 0).all() and (colour <= 1).all()
-    assert density.dtype == colour.dtype == torch.float32
+    assert color.shape == (50, 3) and (color >= 0).all() and (color <= 1).all()
+    assert density.dtype == color.dtype == torch.float32
     assert torch.equal(field(x), density)
-    (density.sum() + colour.sum()).backward()
+    (density.sum() + color.sum()).backward()
     assert all(parameter.grad is not None for parameter in field.parameters())
 
 
 @pytest.mark.parametrize("name", RADIANCE)
-def test_every_shipped_field_gives_densities_and_colours(name: str) -> None:
+def test_every_shipped_field_gives_densities_and_colors(name: str) -> None:
     check(made(f"radiance={name}", "encoding=positional"))
 
 
@@ -78,7 +78,7 @@ def test_every_direction_encoding_fits(name: str) -> None:
     field = made("radiance=small", f"radiance/direction={name}", "encoding=positional")
     check(field)
     _, features = field.density(places(1))
-    one, other = (field.colour(features, d) for d in torch.eye(3)[:2, None])
+    one, other = (field.color(features, d) for d in torch.eye(3)[:2, None])
     assert torch.equal(one, other) == (name == "none")
 
 
@@ -110,29 +110,27 @@ def test_an_exponential_density_is_finite_however_large_its_logarithm() -> None:
     assert field(places()).isfinite().all()
 
 
-def test_without_a_colour_network_the_features_are_the_colour() -> None:
-    field = small_field(colour=None, direction=Nothing)
+def test_without_a_color_network_the_features_are_the_color() -> None:
+    field = small_field(color=None, direction=Nothing)
     x, (_, directions) = places(), rays(50)
     raw = field.network(field.encoding(x))
-    torch.testing.assert_close(field.colour(field.density(x)[1], directions), raw[:, 1:].sigmoid())
+    torch.testing.assert_close(field.color(field.density(x)[1], directions), raw[:, 1:].sigmoid())
 
 
 def test_directions_of_rays_are_those_of_their_samples() -> None:
     field, (_, directions) = small_field(), rays(7)
     ray = torch.arange(50) % 7
     _, features = field.density(places())
-    torch.testing.assert_close(
-        field.colour(features, directions, ray), field.colour(features, directions[ray])
-    )
+    torch.testing.assert_close(field.color(features, directions, ray), field.color(features, directions[ray]))
 
 
-def test_appearance_reaches_the_colour_alone() -> None:
+def test_appearance_reaches_the_color_alone() -> None:
     field = small_field(appearance=partial(planes, resolution=8, channels=2))
     x, (_, directions) = places(), rays(50)
-    before = field.density(x)[0], field.colour(field.density(x)[1], directions)
+    before = field.density(x)[0], field.color(field.density(x)[1], directions)
     for values in field.appearance.parameters():
         values.data.uniform_(-1, 1)
-    after = field.density(x)[0], field.colour(field.density(x)[1], directions)
+    after = field.density(x)[0], field.color(field.density(x)[1], directions)
     assert torch.equal(before[0], after[0]) and not torch.equal(before[1], after[1])
 
 
@@ -141,8 +139,8 @@ def test_bfloat16_is_close_to_float32() -> None:
     x, (_, directions) = places(), rays(50)
     assert not torch.equal(full(x), half(x))
     torch.testing.assert_close(full(x), half(x), atol=0.02, rtol=0.02)
-    colours = [field.colour(field.density(x)[1], directions) for field in (full, half)]
-    torch.testing.assert_close(*colours, atol=0.02, rtol=0)
+    colors = [field.color(field.density(x)[1], directions) for field in (full, half)]
+    torch.testing.assert_close(*colors, atol=0.02, rtol=0)
 
 
 def test_phases_stay_in_float32_under_bfloat16() -> None:
@@ -157,9 +155,9 @@ def test_phases_stay_in_float32_under_bfloat16() -> None:
 def test_no_places_have_no_densities() -> None:
     field = small_field(appearance=partial(planes, resolution=8, channels=2))
     density, features = field.density(torch.zeros(0, 3))
-    colour = field.colour(features, torch.ones(4, 3), torch.zeros(0, dtype=torch.long))
-    assert density.shape == (0, 1) and colour.shape == (0, 3)
-    (density.sum() + colour.sum()).backward()
+    color = field.color(features, torch.ones(4, 3), torch.zeros(0, dtype=torch.long))
+    assert density.shape == (0, 1) and color.shape == (0, 3)
+    (density.sum() + color.sum()).backward()
 
 
 def test_a_state_goes_round() -> None:
@@ -173,8 +171,8 @@ def test_a_state_goes_round() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"colour": None}, r"^radiance.colour=null needs radiance/direction=none"),
-        ({"num_features": 0, "direction": Nothing}, "leaves the colour nothing to read"),
+        ({"color": None}, r"^radiance.color=null needs radiance/direction=none"),
+        ({"num_features": 0, "direction": Nothing}, "leaves the color nothing to read"),
     ],
 )
 def test_what_a_field_refuses(options: dict[str, Any], message: str) -> None:
@@ -192,7 +190,7 @@ def test_a_picture_has_no_radiance() -> None:
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        (["radiance.colour.depth=-1"], r"^radiance\.colour\.depth=-1 must be"),
+        (["radiance.color.depth=-1"], r"^radiance\.color\.depth=-1 must be"),
         (
             ["radiance.direction.degree=9"],
             r"^radiance\.direction\.degree=9 must be a whole number from 1 to 5",

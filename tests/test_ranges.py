@@ -15,9 +15,9 @@ import pytest
 import yaml
 from support import make_config
 
-from coordnet import shipped
-from coordnet.build import build, matches
-from coordnet.config import GROUPS, NOT_SHOWN, check_config
+from coordnet.config import shipped
+from coordnet.config.build import build, matches
+from coordnet.config.check import GROUPS, NOT_SHOWN, check_config
 from coordnet.errors import UserError, shown
 from coordnet.ranges import RANGES, Range, spelled
 
@@ -33,17 +33,21 @@ TAKEN = {"encoding_lr"}
 NEEDED: dict[str, dict[str, Any]] = {
     "coordnet.encodings.fourier.sampled": {"distribution": "laplace"},
     "coordnet.encodings.window.Window": {"encoding": {"_target_": "coordnet.encodings.fourier.basic"}},
-    "coordnet.radiance.RadianceField": {
+    "coordnet.fields.radiance_field.RadianceField": {
         "direction": {"_target_": "coordnet.encodings.nothing.Nothing"},
         "appearance": {"_target_": "coordnet.encodings.nothing.Nothing"},
-        "colour": None,
+        "color": None,
     },
-    "coordnet.signals.blender.blender": {"path": "nowhere"},
-    "coordnet.signals.fourier_features.fourier_features": {"kind": "text", "index": 0, "folder": "nowhere"},
-    "coordnet.signals.image.image_file": {"path": "nowhere"},
-    "coordnet.signals.image.skimage_image": {"name": "coffee"},
-    "coordnet.signals.scene.known_scene": {"scene": "fence"},
-    "coordnet.signals.transforms.transforms": {"path": "nowhere"},
+    "coordnet.signals.scenes.blender.blender": {"path": "nowhere"},
+    "coordnet.signals.images.fourier_features.fourier_features": {
+        "kind": "text",
+        "index": 0,
+        "folder": "nowhere",
+    },
+    "coordnet.signals.images.image.image_file": {"path": "nowhere"},
+    "coordnet.signals.images.image.skimage_image": {"name": "coffee"},
+    "coordnet.signals.synthetic.synthetic_scene.known_scene": {"scene": "fence"},
+    "coordnet.signals.scenes.transforms.transforms": {"path": "nowhere"},
 }
 
 
@@ -95,7 +99,7 @@ def test_every_number_that_a_shipped_target_takes_has_a_range_of_its_type(target
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     ranges = RANGES.get(target, {})
     known = {*ranges, *shipped.options()[target], *NOT_SHOWN.get(target, ())}
-    given = GIVEN | (RADIANCE_GIVEN if target == "coordnet.radiance.RadianceField" else set())
+    given = GIVEN | (RADIANCE_GIVEN if target == "coordnet.fields.radiance_field.RadianceField" else set())
     assert known - TAKEN == parameters.keys() - given
     for option in known - TAKEN:
         is_number = any(matches(value, hints[option]) for value in (2, [2, 2]))

@@ -14,7 +14,7 @@ from support import SMALL, coordnet, make_config
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import read_status
-from coordnet.runs.run import start
+from coordnet.training.run import start
 
 TWO = (*SMALL, "trainer.precision=float32", "trainer.devices=2")
 

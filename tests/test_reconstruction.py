@@ -7,17 +7,17 @@ import pytest
 import torch
 from support import make_config
 
-from coordnet.callbacks.evaluation import is_picture_step, picture_steps
 from coordnet.coords import Domain
-from coordnet.data import Batches
 from coordnet.encodings.identity import Identity
-from coordnet.fields import Field
-from coordnet.forward_maps.sample import Sample
-from coordnet.losses import mse
+from coordnet.fields.field import Field
+from coordnet.forward_maps.point import Sample
+from coordnet.losses.mse import mse
 from coordnet.networks.mlp import Mlp
-from coordnet.reconstruction import Reconstruction
-from coordnet.runs.run import start
-from coordnet.signals.waveform import chirp
+from coordnet.signals.lines.waveform import chirp
+from coordnet.training.batches import Batches
+from coordnet.training.callbacks.evaluation import is_picture_step, picture_steps
+from coordnet.training.module import Reconstruction
+from coordnet.training.run import start
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 
@@ -82,7 +82,7 @@ def test_pictures_are_evenly_spaced_in_the_logarithm_of_the_step() -> None:
 
 
 def test_positional_encoding_counters_spectral_bias(tmp_path: Path) -> None:
-    """The claim of the whole project: a chirp's high frequencies are not learnt from raw coordinates."""
+    """The claim of the whole project: a chirp's high frequencies are not learned from raw coordinates."""
     small = ("network.depth=2", "network.width=64", "max_steps=300", "trainer.batch_size=256", "threads=1")
     errors = {}
     for encoding in ("identity", "positional"):

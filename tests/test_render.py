@@ -19,10 +19,10 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.errors import UserError
-from coordnet.runs import png
-from coordnet.runs import render as module
-from coordnet.runs.render import evaluate_grid, render
-from coordnet.runs.run import start
+from coordnet.export import image as module
+from coordnet.export import png
+from coordnet.export.image import evaluate_grid, render
+from coordnet.training.run import start
 
 DOMAIN = Domain((48, 32))
 BOX = (0.0, 0.0, 48.0, 32.0)
@@ -190,7 +190,7 @@ def test_it_is_quiet_when_not_on_a_terminal(stand_in: Stand, capfd: pytest.Captu
 MEASURE = """
 import sys
 from pathlib import Path
-from coordnet.runs.render import render
+from coordnet.export.image import render
 
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) // 1024

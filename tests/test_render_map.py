@@ -10,23 +10,23 @@ from scenes import Balls, Solid, ball, rays, small_field
 from support import make_config
 from torch import Tensor
 
-from coordnet.assemble import assemble
+from coordnet.config.assemble import assemble
 from coordnet.errors import UserError
-from coordnet.forward_maps import volume
-from coordnet.forward_maps.march import March
-from coordnet.forward_maps.occupancy import Occupancy
-from coordnet.forward_maps.render import RayBundle, Rays, Render, bounds, densities
+from coordnet.forward_maps.hierarchical import RayBundle, Rays, Render, bounds, densities
+from coordnet.forward_maps.occupancy_grid import March
+from coordnet.rendering import volume
+from coordnet.rendering.occupancy_grid import Occupancy
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import write_status
-from coordnet.runs.run import resume, start
+from coordnet.training.run import resume, start
 
 SCENE = (
     "radiance=small",
     "network.depth=1",
     "network.width=16",
-    "radiance.colour.depth=1",
-    "radiance.colour.width=16",
+    "radiance.color.depth=1",
+    "radiance.color.width=16",
     "optimizer.lr=0.01",
     "trainer.batch_size=64",
     "threads=1",
@@ -75,7 +75,7 @@ each = pytest.mark.parametrize("make", [0, 1, 2], ids=["stratified", "hierarchic
 @each
 def test_a_solid_ball_is_seen_where_it_is(make: int) -> None:
     forward_map, given = maps()[make].eval(), batch(2000)
-    colour, distance = ball(**given)
+    color, distance = ball(**given)
     seen = forward_map(Solid(), given)
     hit = distance.isfinite()
     assert seen["value"].shape == (2000, 3) and seen["depth"].shape == seen["opacity"].shape == (2000, 1)
@@ -85,7 +85,7 @@ def test_a_solid_ball_is_seen_where_it_is(make: int) -> None:
     step = 2 * 3**0.5 / {0: 48, 1: 16, 2: 32}[make]
     close = (clear & hit)[:, 0]
     assert (seen["depth"] - distance)[close].abs().max() <= 1.5 * step
-    assert (seen["value"] - colour)[close].abs().mean() < 0.1
+    assert (seen["value"] - color)[close].abs().mean() < 0.1
     missed = (clear & ~hit)[:, 0]
     assert torch.allclose(seen["value"][missed], torch.ones(3)) and not seen["depth"][missed].any()
 
@@ -189,8 +189,8 @@ def test_evaluation_leaves_out_what_training_does() -> None:
     length = (far - near).expand_as(distance) / 192
     kept = volume.weights(density, length) > march.min_weight
     weight = volume.weights(density * kept, length)
-    colour = field.colour(features, bundle.directions, torch.arange(200).repeat_interleave(192))
-    expected = volume.composite(weight, colour.unflatten(0, distance.shape), distance, bundle.background)
+    color = field.color(features, bundle.directions, torch.arange(200).repeat_interleave(192))
+    expected = volume.composite(weight, color.unflatten(0, distance.shape), distance, bundle.background)
     seen = march(field, given)
     assert 0 < kept.float().mean() < 0.5
     for name, tensor in expected._asdict().items():
@@ -214,7 +214,7 @@ def test_fine_samples_gather_where_the_ball_is() -> None:
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_a_coarse_field_learns_from_its_own_colours() -> None:
+def test_a_coarse_field_learns_from_its_own_colors() -> None:
     forward_map = Render(num_samples=8, num_fine=8, coarse=True)
     coarse = small_field(shift=1.0)
     forward_map.own(lambda: coarse)
@@ -237,7 +237,7 @@ def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def centres(resolution: int) -> Tensor:
+def centers(resolution: int) -> Tensor:
     axis = (torch.arange(resolution) + 0.5) / resolution * 2 - 1
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     return torch.stack([x, y, z], dim=-1).view(-1, 3)
@@ -247,7 +247,7 @@ def test_a_grid_finds_the_ball_and_nothing_else() -> None:
     occupancy = grid()
     assert occupancy.occupied.all()
     occupancy.update(Solid(), draws(), everywhere=True)
-    distance = centres(16).norm(dim=-1)
+    distance = centers(16).norm(dim=-1)
     reach = 3**0.5 / 16
     assert occupancy.occupied[distance < 0.5 - reach].all()
     assert not occupancy.occupied[distance > 0.5 + reach].any()
@@ -287,7 +287,7 @@ def test_a_few_cells_at_a_time_come_to_the_same() -> None:
     assert not occupancy.occupied.any()
     for step in range(60):
         occupancy.update(Solid(), draws(step), everywhere=False)
-    distance = centres(16).norm(dim=-1)
+    distance = centers(16).norm(dim=-1)
     assert occupancy.occupied[distance < 0.5 - 3**0.5 / 16].float().mean() > 0.99
 
 
@@ -350,7 +350,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) 
     assert rows[0]["test/psnr"] == rows[1]["test/psnr"]
 
 
-def test_a_ball_is_learnt(tmp_path: Path) -> None:
+def test_a_ball_is_learned(tmp_path: Path) -> None:
     options = ("max_steps=150", "eval_every=150", "trainer.batch_size=256", "optimizer.encoding_lr=0.05")
     final = start(config(*MARCH, *options), tmp_path / "run", ALLOW)
     # White alone scores 7 to 8 dB.

@@ -14,25 +14,25 @@ import numpy as np
 import pytest
 from support import SMALL, make_config
 
-from coordnet.ablation.figures import curve
-from coordnet.ablation.frequencies import (
+from coordnet.cli.report import main as report_command
+from coordnet.errors import UserError
+from coordnet.reports.figures import curve
+from coordnet.reports.frequencies import (
     FLOOR,
     KINDS,
     columns,
     error_map,
     first_beyond,
-    learnt_table,
+    learned_table,
     training_nyquist,
 )
-from coordnet.ablation.report import summary, write_report
-from coordnet.ablation.results import load
-from coordnet.ablation.rows import equal_seconds, fairness, job_names, main_score, make_rows
-from coordnet.ablation.sweep import create_sweep, read_sweep
-from coordnet.ablation.tables import difference_table, markdown, row_table
-from coordnet.cli.report import main as report_command
-from coordnet.errors import UserError
+from coordnet.reports.report import summary, write_report
+from coordnet.reports.results import load
+from coordnet.reports.tables import difference_table, markdown, row_table
+from coordnet.reports.variants import equal_seconds, fairness, job_names, main_score, make_rows
 from coordnet.runs.directory import claim
-from coordnet.runs.run import start
+from coordnet.sweeps.sweep import create_sweep, read_sweep
+from coordnet.training.run import start
 
 Metrics = Mapping[str, Sequence[float]]
 
@@ -424,7 +424,7 @@ def test_a_picture_that_a_kill_cut_short_gives_way_to_the_one_before(tmp_path: P
     assert imageio.imread(directory / "contact_sheet.png").shape[1] == 60 + 8
 
 
-# What frequencies are learnt when
+# What frequencies are learned when
 
 
 BANDS = ("band_error/0000-0002", "band_error/0002-0004", "band_error/0008-0011.3", "band_error/0004-0008")
@@ -436,7 +436,7 @@ def test_bands_are_ordered_by_frequency_and_nothing_else_is_a_band(tmp_path: Pat
     rows = make_rows(load(write_sweep(tmp_path, [job("a", metrics=values)])))
     bands, sines = KINDS
     assert columns(rows, bands) == [BANDS[0], BANDS[1], BANDS[3], BANDS[2]]
-    assert list(learnt_table(rows, bands)[0]) == ["row", "0–2", "2–4", "4–8", "8–11.3"]
+    assert list(learned_table(rows, bands)[0]) == ["row", "0–2", "2–4", "4–8", "8–11.3"]
     assert columns(rows, sines) == ["sine_error/k005"]
 
 
@@ -455,12 +455,12 @@ def test_the_map_is_the_mean_of_logarithms_at_shared_steps(tmp_path: Path) -> No
     assert np.isnan(errors[2]).all()
 
 
-def test_steps_until_learnt_are_the_median_over_jobs(tmp_path: Path) -> None:
+def test_steps_until_learned_are_the_median_over_jobs(tmp_path: Path) -> None:
     low, high, *_ = BANDS
     curves = {0: (1.0, 0.05, 0.01), 1: (0.05, 0.5, 0.09), 2: (0.09, 0.01, 0.01)}
     jobs = [job("a", seed, metrics={low: values, high: (1.0, 0.05, 0.2)}) for seed, values in curves.items()]
     jobs += [job("b"), job("cubic", steps=(0,), metrics={low: (0.01,), high: (0.01,)})]
-    table = learnt_table(make_rows(load(write_sweep(tmp_path, jobs))), KINDS[0])
+    table = learned_table(make_rows(load(write_sweep(tmp_path, jobs))), KINDS[0])
     assert [list(line.values()) for line in table] == [
         ["a", "50", "> 100"],
         ["b", "–", "–"],

@@ -18,7 +18,7 @@ from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import read_status, write_status
-from coordnet.runs.run import resume, start
+from coordnet.training.run import resume, start
 
 LONG = ("max_steps=1500", "eval_every=40")
 

@@ -15,11 +15,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from coordnet.errors import Diverged, UserError
-from coordnet.reconstruction import Reconstruction
+from coordnet.export.image import pixel_centers, render
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import claim, is_held, read_status, write_status, write_text
-from coordnet.runs.render import pixel_centres, render
-from coordnet.runs.run import load_model, read_config, resume, start
+from coordnet.training.module import Reconstruction
+from coordnet.training.run import load_model, read_config, resume, start
 
 # Bytes: events without pictures have fewer.
 PICTURE = 10_000
@@ -231,8 +231,8 @@ class TestRender:
         part = imageio.imread(render(finished, scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png"))
         assert abs(part.astype(int) - whole[12:30, 24:60]).max() <= 1
 
-    def test_pixel_centres_tile_the_interval(self) -> None:
-        assert pixel_centres(2, 4, 4).tolist() == [2.25, 2.75, 3.25, 3.75]
+    def test_pixel_centers_tile_the_interval(self) -> None:
+        assert pixel_centers(2, 4, 4).tolist() == [2.25, 2.75, 3.25, 3.75]
 
     @pytest.mark.parametrize("size", [(7, 1), (1, 5), (1, 1)])
     def test_a_line_or_a_point_keeps_its_shape(
@@ -252,7 +252,7 @@ class TestRender:
 
 def test_runs_work_without_git_and_in_any_directory(tmp_path: Path) -> None:
     """Provenance must not need a git command."""
-    code = "from coordnet.runs.provenance import git_revision; print(git_revision())"
+    code = "from coordnet.training.provenance import git_revision; print(git_revision())"
     environment = {**os.environ, "PATH": str(tmp_path)}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout.strip() == "None"

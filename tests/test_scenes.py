@@ -9,14 +9,14 @@ from support import coordnet, make_config
 from torch import Tensor
 from torch.nn import functional as F
 
-from coordnet.build import build
 from coordnet.cameras import ray_box
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.blender import blender
-from coordnet.signals.posed_images import PosedImages
-from coordnet.signals.scene import SPLITS, known_scene, orbit, take
-from coordnet.signals.scenes import AMBIENT, GROUND, SCENES, SUN, make
-from coordnet.signals.solids import Ball, Box, Disc, Solid
+from coordnet.signals.scenes.blender import blender
+from coordnet.signals.scenes.posed_images import PosedImages
+from coordnet.signals.synthetic.scenes import AMBIENT, GROUND, SCENES, SUN, make
+from coordnet.signals.synthetic.solids import Ball, Box, Disc, Solid
+from coordnet.signals.synthetic.synthetic_scene import SPLITS, known_scene, orbit, take
 
 SMALL: dict[str, Any] = {"size": 16, "views": 3, "held_out": 2, "supersample": 2}
 
@@ -31,11 +31,11 @@ def meet(solid: Solid, origin: list[float], direction: list[float]) -> tuple[flo
 
 
 def rays(count: int = 4000) -> tuple[Tensor, Tensor]:
-    """From a sphere around the box towards points inside it."""
+    """From a sphere around the box toward points inside it."""
     generator = torch.Generator().manual_seed(4)
     origins = 3 * F.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    towards = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
-    return origins, F.normalize(towards - origins, dim=-1)
+    toward = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
+    return origins, F.normalize(toward - origins, dim=-1)
 
 
 BALL = Ball(torch.tensor([1.0, 0.0, 0.0]), 0.5, white)
@@ -47,7 +47,7 @@ BOX = Box(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([1.0, 2.0, 3.0]), white
     "solid, origin, direction, distance, normal",
     [
         pytest.param(BALL, [3.0, 0, 0], [-1.0, 0, 0], 1.5, [1, 0, 0], id="ball"),
-        pytest.param(BALL, [3.0, 0.3, 0], [-1.0, 0, 0], 1.6, [0.8, 0.6, 0], id="ball off its centre"),
+        pytest.param(BALL, [3.0, 0.3, 0], [-1.0, 0, 0], 1.6, [0.8, 0.6, 0], id="ball off its center"),
         pytest.param(BALL, [3.0, 0.51, 0], [-1.0, 0, 0], math.inf, None, id="ball missed"),
         pytest.param(BALL, [3.0, 0, 0], [1.0, 0, 0], math.inf, None, id="ball behind"),
         pytest.param(DISC, [0.0, 0, 1], [0.0, 3, -4], 2.5, [0, 0, 1], id="disc"),
@@ -78,21 +78,21 @@ def test_every_scene_is_inside_the_box_and_faces_the_eye(name: str) -> None:
     assert hits.hit.sum() > 100
     assert (near[hits.hit] <= distance).all() and (distance <= far[hits.hit]).all()
     torch.testing.assert_close(hits.normal[hits.hit].norm(dim=-1), torch.ones(len(distance)))
-    assert (hits.normal[~hits.hit] == 0).all() and (hits.colour[~hits.hit] == 0).all()
-    assert hits.colour.min() >= 0 and hits.colour.max() <= 1
+    assert (hits.normal[~hits.hit] == 0).all() and (hits.color[~hits.hit] == 0).all()
+    assert hits.color.min() >= 0 and hits.color.max() <= 1
     # Float32; the disc is seen from below, too.
     facing = (hits.normal * directions).sum(dim=-1)[hits.hit]
     below = origins[hits.hit, 2] < GROUND
     assert (facing[~below] < 1e-5).all()
 
 
-def test_the_colour_is_a_wave_along_each_axis_from_wherever_it_is_seen() -> None:
+def test_the_color_is_a_wave_along_each_axis_from_wherever_it_is_seen() -> None:
     origins, directions = rays()
     hits = make("checker", 5.0, 0).trace(origins, directions)
     points = (origins + hits.distance[:, None] * directions)[hits.hit]
     expected = 0.5 + 0.5 * torch.cos(math.pi * 5 * points)
     # Float32 distances of 3, times the phase's slope of 16.
-    torch.testing.assert_close(hits.colour[hits.hit], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(hits.color[hits.hit], expected, atol=1e-4, rtol=0)
 
 
 def test_the_rotated_scene_is_the_same_seen_from_a_turned_camera() -> None:
@@ -106,7 +106,7 @@ def test_the_rotated_scene_is_the_same_seen_from_a_turned_camera() -> None:
     both = plain.hit & turned.hit
     # Float32.
     torch.testing.assert_close(turned.normal[both], plain.normal[both] @ turn.T, atol=1e-4, rtol=0)
-    torch.testing.assert_close(turned.colour[both], plain.colour[both], atol=1e-3, rtol=0)
+    torch.testing.assert_close(turned.color[both], plain.color[both], atol=1e-3, rtol=0)
 
 
 def test_shine_moves_with_the_eye_and_shade_does_not() -> None:
@@ -122,8 +122,8 @@ def test_shine_moves_with_the_eye_and_shade_does_not() -> None:
     torch.testing.assert_close(hits.distance, torch.tensor([2.0, 2.0]))
     shade = red * (AMBIENT + (1 - AMBIENT) * (normal @ sun))
     # Phong's cosine is 1 for the first eye; the red channel is full there.
-    torch.testing.assert_close(hits.colour[0], (shade + 0.7).clamp(max=1))
-    assert (hits.colour[1] < hits.colour[0] - 0.05).any() and (hits.colour[1] >= shade - 1e-6).all()
+    torch.testing.assert_close(hits.color[0], (shade + 0.7).clamp(max=1))
+    assert (hits.color[1] < hits.color[0] - 0.05).any() and (hits.color[1] >= shade - 1e-6).all()
 
 
 def test_the_fence_is_fine_and_one_sees_through_it() -> None:
@@ -138,16 +138,16 @@ def test_the_fence_is_fine_and_one_sees_through_it() -> None:
 
 
 def test_the_words_can_be_read_from_outside() -> None:
-    """Ink on the face towards +x runs along +y, the right of who looks at it, and lines run down."""
-    from coordnet.signals.analytic import text
-    from coordnet.signals.scenes import TEXTURE
+    """Ink on the face toward +x runs along +y, the right of who looks at it, and lines run down."""
+    from coordnet.signals.images.analytic import text
+    from coordnet.signals.synthetic.scenes import TEXTURE
 
     page = text(TEXTURE, 1, font_size=TEXTURE / 9, seed=0).pixels[..., 0]
     place = 0.6 * ((2 * torch.arange(TEXTURE) + 1) / TEXTURE - 1)
     z, y = torch.meshgrid(-place, place, indexing="ij")
     origins = torch.stack([torch.full_like(y, 3.0), y, z], dim=-1).reshape(-1, 3)
     hits = make("text", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
-    seen = hits.colour[:, 0].reshape(TEXTURE, TEXTURE)
+    seen = hits.color[:, 0].reshape(TEXTURE, TEXTURE)
     # Float32 places on pixels of 1 / 512.
     torch.testing.assert_close(seen, page, atol=2e-3, rtol=0)
 
@@ -173,7 +173,7 @@ def test_the_ground_is_below() -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_pixels_are_means_of_exact_colours(name: str) -> None:
+def test_pixels_are_means_of_exact_colors(name: str) -> None:
     """A pixel that is opaque holds its mean to half a step of its byte, whatever is behind."""
     signal = known_scene(name, **{**SMALL, "views": 1})  # type: ignore[arg-type]
     cameras = signal.train.cameras
@@ -183,7 +183,7 @@ def test_pixels_are_means_of_exact_colours(name: str) -> None:
     places = corners.reshape(-1, 2)
     hits = make(name, 8.0, 0).trace(*cameras.rays(torch.zeros(len(places), dtype=torch.long), places))
     opaque = hits.hit.reshape(-1, 4).all(dim=1)
-    mean = hits.colour.reshape(-1, 4, 3).mean(dim=1)
+    mean = hits.color.reshape(-1, 4, 3).mean(dim=1)
     batch = signal.observe(torch.arange(16 * 16))
     assert opaque.sum() > 10
     assert (batch["value"] - mean)[opaque].abs().max() < 1 / 510 + 1e-6

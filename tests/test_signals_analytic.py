@@ -5,16 +5,16 @@ import pytest
 import torch
 import yaml
 
-from coordnet import shipped
-from coordnet.build import build
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals import analytic
-from coordnet.signals.image import Image
+from coordnet.signals.images import analytic
+from coordnet.signals.images.image import Image
 
 PICTURES = ("zone_plate", "grating", "siemens_star", "power_noise", "text")
 
 
-def grey(image: Image) -> np.ndarray:
+def gray(image: Image) -> np.ndarray:
     return image.pixels[..., 0].double().numpy()
 
 
@@ -27,7 +27,7 @@ def crossings(x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("size, holdout", [(64, 1), (65, 3)])
-def test_every_picture_is_grey_square_and_within_zero_and_one(name: str, size: int, holdout: int) -> None:
+def test_every_picture_is_gray_square_and_within_zero_and_one(name: str, size: int, holdout: int) -> None:
     image = getattr(analytic, name)(size=size, holdout=holdout)
     assert image.pixels.shape == (size, size, 1)
     assert image.pixels.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_grating_has_its_whole_energy_at_one_frequency_and_direction(wave: tuple
     size = 64
     bx, by = wave
     angle = math.degrees(math.atan2(by, bx))
-    picture = grey(analytic.grating(size, frequency=math.hypot(bx, by), angle=angle))
+    picture = gray(analytic.grating(size, frequency=math.hypot(bx, by), angle=angle))
     amplitude = np.abs(np.fft.fft2(picture)) / size**2
     expected = np.zeros((size, size))
     expected[0, 0] = 0.5
@@ -70,23 +70,23 @@ def test_grating_has_its_whole_energy_at_one_frequency_and_direction(wave: tuple
     np.testing.assert_allclose(amplitude, expected, atol=1e-6)
 
 
-def test_grating_has_its_phase_at_the_centre_of_the_domain() -> None:
+def test_grating_has_its_phase_at_the_center_of_the_domain() -> None:
     image = analytic.grating(33, frequency=7, angle=20)
     assert image.pixels[16, 16, 0] == 1
 
 
 def test_grating_at_angle_zero_varies_along_x_only() -> None:
-    picture = grey(analytic.grating(64, frequency=5))
+    picture = gray(analytic.grating(64, frequency=5))
     assert np.ptp(picture, axis=0).max() == 0
     assert np.ptp(picture, axis=1).min() > 0.9
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
-def test_zone_plate_frequency_grows_linearly_with_the_distance_from_the_centre(diagonal: bool) -> None:
+def test_zone_plate_frequency_grows_linearly_with_the_distance_from_the_center(diagonal: bool) -> None:
     size, top = 513, 32.0
-    picture = grey(analytic.zone_plate(size, max_frequency=top))
-    centre = size // 2
-    line = picture.diagonal()[centre:] if diagonal else picture[centre, centre:]
+    picture = gray(analytic.zone_plate(size, max_frequency=top))
+    center = size // 2
+    line = picture.diagonal()[center:] if diagonal else picture[center, center:]
     r = np.arange(len(line)) * 2 / size * (math.sqrt(2) if diagonal else 1)
     found = crossings(r, line)
     local = 1 / np.diff(found)
@@ -94,8 +94,8 @@ def test_zone_plate_frequency_grows_linearly_with_the_distance_from_the_centre(d
     assert local[-1] == pytest.approx(top * r[-1], rel=0.03)
 
 
-def test_zone_plate_is_brightest_at_its_centre_and_symmetric() -> None:
-    picture = grey(analytic.zone_plate(65))
+def test_zone_plate_is_brightest_at_its_center_and_symmetric() -> None:
+    picture = gray(analytic.zone_plate(65))
     assert picture[32, 32] == 1
     for other in (picture.T, picture[::-1], picture[:, ::-1]):
         np.testing.assert_allclose(picture, other, atol=1e-6)
@@ -121,7 +121,7 @@ def test_siemens_star_has_two_edges_per_spoke_around_a_circle(spokes: int, radiu
 
 
 def test_siemens_star_is_antialiased_and_half_white() -> None:
-    picture = grey(analytic.siemens_star(256, spokes=32))
+    picture = gray(analytic.siemens_star(256, spokes=32))
     assert picture.mean() == pytest.approx(0.5, abs=0.01)
     assert 0.1 < np.mean((picture > 0) & (picture < 1)) < 0.5
     assert np.all(picture * 64 == np.round(picture * 64))
@@ -130,7 +130,7 @@ def test_siemens_star_is_antialiased_and_half_white() -> None:
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
 def test_power_noise_spectrum_falls_with_twice_the_exponent(exponent: float) -> None:
     size = 256
-    power = np.abs(np.fft.fft2(grey(analytic.power_noise(size, exponent=exponent, seed=3)))) ** 2
+    power = np.abs(np.fft.fft2(gray(analytic.power_noise(size, exponent=exponent, seed=3)))) ** 2
     f = np.fft.fftfreq(size, 1 / size)
     radius = np.hypot(f[:, None], f).round().astype(int)
     mean = np.bincount(radius.ravel(), power.ravel()) / np.bincount(radius.ravel())
@@ -140,12 +140,12 @@ def test_power_noise_spectrum_falls_with_twice_the_exponent(exponent: float) -> 
 
 
 def test_power_noise_fills_the_range() -> None:
-    picture = grey(analytic.power_noise(64))
+    picture = gray(analytic.power_noise(64))
     assert picture.min() == 0 and picture.max() == 1
 
 
 def test_text_is_dark_on_white_down_to_the_last_line() -> None:
-    picture = grey(analytic.text(256, font_size=16, words="MMM"))
+    picture = gray(analytic.text(256, font_size=16, words="MMM"))
     assert 0.5 < picture.mean() < 0.95
     ink = picture < 0.5
     blank_rows = np.diff(np.flatnonzero(np.r_[True, ink.any(axis=1), True])) - 1

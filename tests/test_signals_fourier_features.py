@@ -6,15 +6,15 @@ import pytest
 import torch
 from support import make_config
 
-from coordnet.build import build
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.fourier_features import fourier_features
-from coordnet.signals.image import Image
+from coordnet.signals.images.fourier_features import fourier_features
+from coordnet.signals.images.image import Image
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two pictures of one colour each, where the signal looks for them."""
+    """Two pictures of one color each, where the signal looks for them."""
     for kind, value in {"natural": 51, "text": 255}.items():
         (tmp_path / kind).mkdir()
         imageio.imwrite(tmp_path / kind / "07.png", np.full((16, 16, 3), value, np.uint8))

@@ -10,15 +10,15 @@ from support import make_config
 from torch import Tensor
 
 from coordnet import viz
-from coordnet.build import build
+from coordnet.config.build import build
 from coordnet.coords import Domain
-from coordnet.data import Batches
 from coordnet.encodings.fourier import positional
 from coordnet.errors import UserError
-from coordnet.fields import Field
-from coordnet.forward_maps.sample import Sample
+from coordnet.fields.field import Field
+from coordnet.forward_maps.point import Sample
 from coordnet.networks.mlp import Mlp
-from coordnet.signals.multiscale import Multiscale, multiscale
+from coordnet.signals.images.multiscale import Multiscale, multiscale
+from coordnet.training.batches import Batches
 
 
 def pixels(height: int = 16, width: int = 24, channels: int = 3) -> Tensor:
@@ -64,15 +64,15 @@ def test_without_a_held_out_scale_there_is_no_test() -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
-def test_an_observation_is_the_mean_of_a_block_at_its_centre(factor: int) -> None:
+def test_an_observation_is_the_mean_of_a_block_at_its_center(factor: int) -> None:
     picture = pixels()
     batch = Batches(Multiscale(picture, (factor,), ()), None, 0)(0)
     means = block_reduce(picture.numpy(), (factor, factor, 1), np.mean)
-    centres = block_reduce(Domain((24, 16)).grid().numpy(), (factor, factor, 1), np.mean)
+    centers = block_reduce(Domain((24, 16)).grid().numpy(), (factor, factor, 1), np.mean)
     count = means.shape[0] * means.shape[1]
     # Sums of up to 64 values in another order.
     np.testing.assert_allclose(batch["value"][:count], means.reshape(count, -1), atol=1e-6)
-    np.testing.assert_allclose(batch["coords"][:count], centres.reshape(count, -1), atol=1e-6)
+    np.testing.assert_allclose(batch["coords"][:count], centers.reshape(count, -1), atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1, 4])
@@ -153,11 +153,11 @@ def test_shipped_config_states_the_defaults() -> None:
 
 
 def test_a_picture_of_the_users_takes_the_place_of_the_photograph(tmp_path: Path) -> None:
-    grey = (pixels(16, 24, 1) * 255).byte()
-    Pillow.fromarray(grey[..., 0].numpy()).save(tmp_path / "mine.png")
+    gray = (pixels(16, 24, 1) * 255).byte()
+    Pillow.fromarray(gray[..., 0].numpy()).save(tmp_path / "mine.png")
     signal = multiscale(path=str(tmp_path / "mine.png"))
     assert signal.channels == 1
-    assert torch.equal(signal.levels[1].values, grey.reshape(-1, 1) / 255)
+    assert torch.equal(signal.levels[1].values, gray.reshape(-1, 1) / 255)
     assert multiscale(path=str(tmp_path / "mine.png"), resize=(8, 8)).domain.size == (8, 8)
 
 

@@ -8,11 +8,11 @@ from support import make_config
 from torch import Tensor
 
 from coordnet import viz
-from coordnet.build import build
-from coordnet.data import Batches
+from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.signals.base import Evaluation
-from coordnet.signals.sequence import Sequence, sequence, smooth
+from coordnet.signals.lines.sequence import Sequence, sequence, smooth
+from coordnet.training.batches import Batches
 
 KINDS = ("smooth", "stepped", "random")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +80,7 @@ def test_each_metric_reads_its_own_points(kind: str, wrong: str) -> None:
 @pytest.mark.parametrize(
     "num_samples, beyond, last", [(8, 0.25, 9), (256, 0.25, 319), (2, 0.01, 2), (10, 4, 49)]
 )
-def test_scored_between_all_neighbours_and_up_to_the_end_of_beyond(
+def test_scored_between_all_neighbors_and_up_to_the_end_of_beyond(
     num_samples: int, beyond: float, last: int
 ) -> None:
     signal = sequence(num_samples, beyond=beyond)
@@ -169,7 +169,7 @@ def test_same_seed_same_signal(kind: str) -> None:
     assert torch.equal(first, second) and not torch.allclose(first, other)
 
 
-def test_observes_every_position_at_its_cell_centre() -> None:
+def test_observes_every_position_at_its_cell_center() -> None:
     signal = sequence(10, "random")
     batch = Batches(signal, None, 0)(0)
     assert signal.num_observations == 10
@@ -207,20 +207,20 @@ def test_the_picture_shows_a_field_that_runs_away_within_the_range_of_the_target
     target, prediction = drawn["lines"]["target"], drawn["lines"]["prediction"]
     assert np.ptp(prediction) <= 2 * np.ptp(target) + 1e-5
     assert (drawn["dots"] is not None) == (num_samples == 8)
-    assert drawn["grey_from"] == num_samples - 0.5
+    assert drawn["gray_from"] == num_samples - 0.5
 
 
-def test_curves_draw_dots_and_a_grey_ground() -> None:
+def test_curves_draw_dots_and_a_gray_ground() -> None:
     x = np.linspace(0, 10, 50)
-    plain, dotted, grey = (
+    plain, dotted, gray = (
         viz.curves(x, {"a": np.sin(x)}, "title", **marks).astype(int)
-        for marks in ({}, {"dots": (np.array([5.0]), np.array([0.0]))}, {"grey_from": 8.0})
+        for marks in ({}, {"dots": (np.array([5.0]), np.array([0.0]))}, {"gray_from": 8.0})
     )
-    assert plain.shape == dotted.shape == grey.shape
+    assert plain.shape == dotted.shape == gray.shape
     changed = np.argwhere((dotted != plain).any(axis=2))
     # A dot of 4 points at 100 dots per inch is some 4 pixels across (4 points are half its box of 8).
     assert 0 < len(changed) < 50 and np.ptp(changed, axis=0).max() < 9
-    columns = np.flatnonzero((grey != plain).any(axis=(0, 2)))
+    columns = np.flatnonzero((gray != plain).any(axis=(0, 2)))
     assert columns.min() > 0.7 * plain.shape[1]
 
 

@@ -6,10 +6,10 @@ import torch
 from support import make_config
 from torch import Tensor
 
-from coordnet.build import build
-from coordnet.data import Batches
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.sphere import Sphere, equirectangular, fibonacci_lattice
+from coordnet.signals.synthetic.sphere import Sphere, equirectangular, fibonacci_lattice
+from coordnet.training.batches import Batches
 
 
 def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,12 +7,12 @@ import yaml
 from skimage.data import shepp_logan_phantom
 from torch import Tensor
 
-from coordnet import shipped
-from coordnet.build import build
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.forward_maps.integrate import Integrate
-from coordnet.metrics import psnr
-from coordnet.signals.tomography import FILTERS, SHEPP_LOGAN, Ellipse, Tomography, box_chords
+from coordnet.forward_maps.line_integral import Integrate
+from coordnet.metrics.scores import psnr
+from coordnet.signals.images.tomography import FILTERS, SHEPP_LOGAN, Ellipse, Tomography, box_chords
 
 TILTED = Ellipse(0.7, 0.3, 0.5, 0.2, -0.3, 35)
 
@@ -68,7 +68,7 @@ def test_every_projection_holds_the_mass_of_the_phantom(angle: float) -> None:
     assert projection.mean() * 2 == pytest.approx(mass, rel=1e-5)
 
 
-def test_a_centred_disc_looks_the_same_from_everywhere() -> None:
+def test_a_centered_disc_looks_the_same_from_everywhere() -> None:
     sinogram = Tomography(num_angles=7, ellipses=[Ellipse(1, 0.5, 0.5, 0, 0, 20)]).sinogram
     torch.testing.assert_close(sinogram, sinogram[:1].expand(7, -1))
     assert sinogram.max() == pytest.approx(1, abs=1e-3)

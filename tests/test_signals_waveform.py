@@ -7,12 +7,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from coordnet import shipped
-from coordnet.build import build
-from coordnet.data import Batches
+from coordnet.config import shipped
+from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.signals.base import Evaluation, Predict
-from coordnet.signals.waveform import Waveform, chirp, sines
+from coordnet.signals.lines.waveform import Waveform, chirp, sines
+from coordnet.training.batches import Batches
 
 
 def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -35,7 +35,7 @@ def ramp() -> Tensor:
 
 
 @pytest.mark.parametrize("holdout, trained", [(1, 10), (2, 5), (3, 4), (10, 1)])
-def test_observes_every_holdout_th_sample_at_its_cell_centre(
+def test_observes_every_holdout_th_sample_at_its_cell_center(
     ramp: Tensor, holdout: int, trained: int
 ) -> None:
     signal = Waveform(ramp, holdout)

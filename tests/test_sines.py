@@ -7,7 +7,7 @@ from coordnet.coords import Domain
 from coordnet.diagnostics.sines import Values, sine_coefficients, sine_scores
 
 
-def centres(n: int) -> Values:
+def centers(n: int) -> Values:
     return Domain((n,)).grid()[:, 0].double().numpy()
 
 
@@ -27,12 +27,12 @@ def test_coefficients_are_those_that_the_samples_were_made_of(frequencies: tuple
 def test_amplitude_is_twice_the_discrete_fourier_transform() -> None:
     samples = np.random.default_rng(0).standard_normal(200)
     k = np.array([5, 10, 50])
-    amplitude = np.abs(sine_coefficients(samples, centres(200), k))
+    amplitude = np.abs(sine_coefficients(samples, centers(200), k))
     np.testing.assert_allclose(amplitude, 2 / 200 * np.abs(np.fft.rfft(samples))[k], rtol=1e-4)
 
 
 def test_other_whole_frequencies_and_the_mean_do_not_leak() -> None:
-    x = centres(200)
+    x = centers(200)
     k = np.array([5, 10])
     alone = waves(x, (5, 1j), (10, 0.5))
     with_others = alone + 3 + waves(x, (6, 2), (11, 1j), (99, 1))
@@ -40,7 +40,7 @@ def test_other_whole_frequencies_and_the_mean_do_not_leak() -> None:
 
 
 def test_a_sine_turned_by_a_phase_keeps_its_amplitude_and_errs_by_the_chord() -> None:
-    x, k = centres(100), np.array([4, 9])
+    x, k = centers(100), np.array([4, 9])
     target, turned = waves(x, (4, 1), (9, 1)), waves(x, (4, np.exp(1j * math.pi / 3)), (9, -1))
     error, amplitude = sine_scores(turned, target, x, k)
     np.testing.assert_allclose(error, [1, 4], rtol=1e-5)
@@ -48,7 +48,7 @@ def test_a_sine_turned_by_a_phase_keeps_its_amplitude_and_errs_by_the_chord() ->
 
 
 def test_errors_weighted_by_energy_add_up_to_the_whole() -> None:
-    x, k = centres(100), np.array([4, 9, 30])
+    x, k = centers(100), np.array([4, 9, 30])
     target, prediction = waves(x, (4, 1), (9, 2j), (30, 0.1)), waves(x, (4, 0.5j), (9, 2), (30, 1))
     error, _ = sine_scores(prediction, target, x, k)
     nmse = np.sum((prediction - target) ** 2) / np.sum(target**2)
@@ -56,7 +56,7 @@ def test_errors_weighted_by_energy_add_up_to_the_whole() -> None:
 
 
 def test_a_sine_that_the_target_has_not_is_nan() -> None:
-    x, k = centres(100), np.array([4, 9])
+    x, k = centers(100), np.array([4, 9])
     error, amplitude = sine_scores(waves(x, (9, 1)), waves(x, (4, 1)), x, k)
     assert np.isnan(error).tolist() == np.isnan(amplitude).tolist() == [False, True]
     assert error[0] == pytest.approx(1)

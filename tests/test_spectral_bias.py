@@ -10,16 +10,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 from support import make_config
 
-from coordnet.assemble import assemble
-from coordnet.config import check_config
+from coordnet.config.assemble import assemble
+from coordnet.config.check import check_config
+from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import gaussian
 from coordnet.encodings.identity import Identity
-from coordnet.fields import Field
+from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
-from coordnet.shipped import config_dir
-from coordnet.signals.waveform import sines
+from coordnet.signals.lines.waveform import sines
 
 
 @cache
@@ -74,7 +74,7 @@ def test_rows_without_an_encoding_read_t_between_0_and_1() -> None:
     for ablation in ("spectral_bias_1d", "spectral_bias_1d_paper"):
         model = assemble(row_config(ablation, "none"))
         features = model.field.encoding(model.batches(0)["coords"])
-        # Cell centres of 200 samples.
+        # Cell centers of 200 samples.
         assert features.min().item() == pytest.approx(0.0025, abs=1e-6)
         assert features.max().item() == pytest.approx(0.9975, abs=1e-6)
 
@@ -99,7 +99,7 @@ def test_rotation_paper_is_that_of_tancik() -> None:
     assert sorted({float(a) for _, a in gratings}) == [i * 180 / 16 for i in range(16)]
 
 
-def learnt(make: type[Encoding] | Any, seed: int) -> dict[int, int]:
+def learned(make: type[Encoding] | Any, seed: int) -> dict[int, int]:
     """Steps until the errors of one and of four cycles are below 0.1."""
     signal = sines(64, 1, (1, 4), seed=seed)
     torch.manual_seed(seed)
@@ -128,6 +128,6 @@ def test_a_frequency_four_times_as_high_takes_longer_without_an_encoding_and_no_
     def encoded(domain: Domain) -> Encoding:
         return gaussian(domain, scale=3, num_frequencies=32)
 
-    without, with_one = learnt(Identity, seed), learnt(encoded, seed)
+    without, with_one = learned(Identity, seed), learned(encoded, seed)
     assert without[4] > 5 * without[1]
     assert with_one[4] < 2 * with_one[1]

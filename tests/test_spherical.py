@@ -114,7 +114,7 @@ def test_their_squares_add_up_to_the_same_in_every_direction(degree: int) -> Non
     torch.testing.assert_close(features.square().sum(-1), expected, atol=5e-6, rtol=0)
 
 
-def test_nothing_is_normalised() -> None:
+def test_nothing_is_normalized() -> None:
     features = SphericalHarmonics(BOX, 3)(torch.tensor([2.0, 0.0, 0.0]))
     assert features[3].item() == pytest.approx(2 * math.sqrt(3 / (4 * math.pi)))
     assert features[8].item() == pytest.approx(4 * 0.54627422)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from coordnet.ablation.statistics import Difference, at_seconds, mean_and_std, paired_difference
+from coordnet.reports.statistics import Difference, at_seconds, mean_and_std, paired_difference
 
 # Hours of sleep gained with two drugs (Student 1908).
 FIRST = (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0)

@@ -11,27 +11,27 @@ from PIL import Image as Pillow
 from scene_files import orbit, picture
 from support import make_config
 
-from coordnet.build import build
 from coordnet.cameras import Cameras
+from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.posed_images import PosedImages
-from coordnet.signals.transforms import transforms
-from coordnet.signals.view_files import clear
+from coordnet.signals.scenes.posed_images import PosedImages
+from coordnet.signals.scenes.transforms import transforms
+from coordnet.signals.scenes.view_files import clear
 
 ORIENTATION = 0x0112
 INTRINSICS = {"fl_x": 10.0, "fl_y": 11.0, "cx": 4.5, "cy": 2.5, "w": 8, "h": 6}
 
 
 def write(
-    folder: Path, count: int = 9, centre: tuple[float, float, float] = (0, 0, 0), **entries: Any
+    folder: Path, count: int = 9, center: tuple[float, float, float] = (0, 0, 0), **entries: Any
 ) -> Path:
-    """A scene whose cameras look at the centre from a distance of sqrt(17); frames in reverse order of their names."""
+    """A scene whose cameras look at the center from a distance of sqrt(17); frames in reverse order of their names."""
     (folder / "images").mkdir(exist_ok=True)
     frames = []
     for i in reversed(range(count)):
         imageio.imwrite(folder / "images" / f"{i:03}.png", picture(i, channels=3))
         matrix = np.array(orbit(0.7 * i))
-        matrix[:3, 3] += centre
+        matrix[:3, 3] += center
         frames.append({"file_path": f"images/{i:03}.png", "transform_matrix": matrix.tolist()})
     return rewrite(folder, {**INTRINSICS, "frames": frames, **entries})
 
@@ -55,7 +55,7 @@ def test_intrinsics_are_those_of_the_file_or_of_the_frame(tmp_path: Path) -> Non
     document["frames"][-2] |= {"fl_x": 20.0, "k1": 0.3}
     cameras = transforms(str(rewrite(tmp_path, document)), downscale=2).train.cameras
     assert cameras.focal[:2].tolist() == [[10, 10], [5, 5.5]] and cameras.size == (4, 3)
-    assert cameras.centre[0].tolist() == [2.25, 1.25]
+    assert cameras.center[0].tolist() == [2.25, 1.25]
     assert cameras.distortion is not None
     # k1, k2, p1, p2, k3.
     torch.testing.assert_close(
@@ -119,11 +119,11 @@ def test_splits_that_do_not_fit_the_frames_are_refused(
 
 @pytest.mark.parametrize("offset", [1e5, 5e6])
 def test_a_world_far_from_its_origin_loses_nothing(tmp_path: Path, offset: float) -> None:
-    """As maps have them, in metres: float32 is off by 0.004 at the first offset, by 0.25 at the other."""
+    """As maps have them, in meters: float32 is off by 0.004 at the first offset, by 0.25 at the other."""
     near, far = tmp_path / "near", tmp_path / "far"
-    for folder, centre in ((near, (0.0, 0.0, 0.0)), (far, (offset, -offset, 3.0))):
+    for folder, center in ((near, (0.0, 0.0, 0.0)), (far, (offset, -offset, 3.0))):
         folder.mkdir()
-        write(folder, centre=centre)
+        write(folder, center=center)
     expected, found = (transforms(str(folder)).train.cameras.poses for folder in (near, far))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
@@ -131,19 +131,19 @@ def test_a_world_far_from_its_origin_loses_nothing(tmp_path: Path, offset: float
 
 @pytest.mark.parametrize("aabb_scale", [None, 2])
 def test_the_cube_is_where_the_cameras_look(tmp_path: Path, aabb_scale: int | None) -> None:
-    centre = (5.0, -2.0, 1.0)
-    write(tmp_path, centre=centre, **({"aabb_scale": aabb_scale} if aabb_scale else {}))
+    center = (5.0, -2.0, 1.0)
+    write(tmp_path, center=center, **({"aabb_scale": aabb_scale} if aabb_scale else {}))
     signal = transforms(str(tmp_path))
     half_size = 3 / 8 * math.sqrt(17) * (aabb_scale or 1)
     positions = signal.train.cameras.poses[..., 3]
     torch.testing.assert_close(positions.norm(dim=1), torch.full((7,), math.sqrt(17) / half_size))
-    # The middle of the box is seen at the centre of every picture.
+    # The middle of the box is seen at the center of every picture.
     seen = signal.train.cameras.project(torch.zeros(7, 3), torch.arange(7))
     torch.testing.assert_close(seen, torch.tensor([[4.5, 2.5]] * 7), atol=1e-4, rtol=0)
 
 
 def test_the_cube_can_be_given(tmp_path: Path) -> None:
-    signal = transforms(str(write(tmp_path)), centre=[1.0, 0.0, 0.0], half_size=4.0)
+    signal = transforms(str(write(tmp_path)), center=[1.0, 0.0, 0.0], half_size=4.0)
     expected = (torch.tensor(orbit(0.7))[:3, 3] - torch.tensor([1.0, 0, 0])) / 4
     torch.testing.assert_close(signal.train.cameras.poses[0, :, 3], expected)
 
@@ -195,8 +195,8 @@ def test_nothing_is_scored_where_nothing_is_held_out(tmp_path: Path) -> None:
 
 
 def test_a_cube_that_no_camera_sees_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no camera sees .*signal\.centre=\[100"):
-        transforms(str(write(tmp_path)), centre=[100.0, 0.0, 0.0], half_size=1.0)
+    with pytest.raises(UserError, match=r"no camera sees .*signal\.center=\[100"):
+        transforms(str(write(tmp_path)), center=[100.0, 0.0, 0.0], half_size=1.0)
 
 
 def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
@@ -240,9 +240,9 @@ def test_parallel_cameras_need_a_cube(tmp_path: Path) -> None:
     for i, frame in enumerate(document["frames"]):
         frame["transform_matrix"] = [[1, 0, 0, i], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     rewrite(tmp_path, document)
-    with pytest.raises(UserError, match=r"look in parallel.*set signal\.centre"):
+    with pytest.raises(UserError, match=r"look in parallel.*set signal\.center"):
         transforms(str(tmp_path))
-    assert len(transforms(str(tmp_path), centre=[0, 0, -4], half_size=3.0).train.cameras) == 7
+    assert len(transforms(str(tmp_path), center=[0, 0, -4], half_size=3.0).train.cameras) == 7
 
 
 @pytest.mark.parametrize("holdout", [1, -1])
@@ -250,7 +250,7 @@ def test_holdouts_that_leave_nothing_are_refused(tmp_path: Path, holdout: int) -
     with pytest.raises(UserError, match=f"signal.holdout={holdout}"):
         transforms(str(write(tmp_path)), holdout=holdout)
     with pytest.raises(UserError, match=r"signal\.holdout=8 leaves none of the 1 frames of"):
-        transforms(str(write(tmp_path, count=1)), holdout=8, centre=[0, 0, 0], half_size=1.0)
+        transforms(str(write(tmp_path, count=1)), holdout=8, center=[0, 0, 0], half_size=1.0)
 
 
 @pytest.mark.parametrize("path", ["nowhere", "a" * 5000, "\0"])

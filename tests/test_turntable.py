@@ -14,25 +14,25 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.cameras import Cameras
 from coordnet.errors import UserError
-from coordnet.forward_maps.render import Render
-from coordnet.runs import turntable as module
-from coordnet.runs.turntable import along, around, pictures, turntable
-from coordnet.signals.posed_images import PosedImages, view
-from coordnet.signals.scene import known_scene
+from coordnet.export import turntable as module
+from coordnet.export.turntable import along, around, pictures, turntable
+from coordnet.forward_maps.hierarchical import Render
+from coordnet.signals.scenes.posed_images import PosedImages, view
+from coordnet.signals.synthetic.synthetic_scene import known_scene
 
-CENTRE, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
+CENTER, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
 
 
 @pytest.fixture(scope="module")
 def signal() -> PosedImages:
     """A scene in a world whose box is not the unit box."""
     views = known_scene("checker", size=20, views=5, held_out=1, supersample=1).train
-    world = views.boxed(-torch.tensor(CENTRE) / HALF_SIZE, 1 / HALF_SIZE)
-    return PosedImages(world, centre=CENTRE, half_size=HALF_SIZE, background="black")
+    world = views.boxed(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
+    return PosedImages(world, center=CENTER, half_size=HALF_SIZE, background="black")
 
 
 def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The ball whose colour is its normal."""
+    """The ball whose color is its normal."""
     return Render(num_samples=200).eval()(Solid(), batch)
 
 
@@ -65,7 +65,7 @@ def test_cameras_go_around_as_far_and_as_high_as_those_trained_on(signal: PosedI
 def test_a_wider_picture_shows_more_at_its_sides(signal: PosedImages) -> None:
     cameras = around(signal.train.cameras, (60, 40), 1, None)
     torch.testing.assert_close(cameras.focal, 2 * signal.train.cameras.focal[:1])
-    assert cameras.size == (60, 40) and cameras.centre.tolist() == [[30, 20]]
+    assert cameras.size == (60, 40) and cameras.center.tolist() == [[30, 20]]
 
 
 def test_each_picture_is_what_is_predicted_for_its_camera(signal: PosedImages) -> None:
@@ -94,7 +94,7 @@ def test_a_video_turns_around_an_upright_scene(run: Path) -> None:
 
 def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> None:
     """The cameras trained on, written as the files have them, see what they saw."""
-    world = signal.train.cameras.boxed(-torch.tensor(CENTRE) / HALF_SIZE, 1 / HALF_SIZE)
+    world = signal.train.cameras.boxed(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
     angle = 2 * math.atan(10 / float(world.focal[0, 0]))
     frames = [{"transform_matrix": [*pose.tolist(), [0, 0, 0, 1]]} for pose in world.poses[:3]]
     file = run / "path.json"
@@ -122,7 +122,7 @@ def test_a_path_of_another_shape_keeps_its_vertical_angle_and_square_pixels(
     cameras = along(file, (40, 40), signal)
     assert cameras.focal.tolist() == [[60.0, 60.0]]
     # cx is 4 of 60 heights to the right of the middle.
-    torch.testing.assert_close(cameras.centre, torch.tensor([[20 + 4 * 40 / 60, 20.0]]))
+    torch.testing.assert_close(cameras.center, torch.tensor([[20 + 4 * 40 / 60, 20.0]]))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from coordnet.runs.video import write
+from coordnet.export.video import write
 from coordnet.viz import Picture
 
 
 def shades(count: int, height: int = 32, width: int = 48) -> Iterator[Picture]:
-    """One level of grey each."""
+    """One level of gray each."""
     return (np.full((height, width, 3), 30 * i, np.uint8) for i in range(count))
 
 

@@ -12,18 +12,18 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.cli.main import main
 from coordnet.errors import UserError
-from coordnet.forward_maps.render import Render
-from coordnet.runs import view as module
-from coordnet.runs.run import start
-from coordnet.runs.view import REACH, render_view
-from coordnet.signals import posed_images
-from coordnet.signals.posed_images import PosedImages
-from coordnet.signals.scene import known_scene
+from coordnet.export import view as module
+from coordnet.export.view import REACH, render_view
+from coordnet.forward_maps.hierarchical import Render
+from coordnet.signals.scenes import posed_images
+from coordnet.signals.scenes.posed_images import PosedImages
+from coordnet.signals.synthetic.synthetic_scene import known_scene
+from coordnet.training.run import start
 
 TINY = (
     *("signal=scene", "signal.scene=checker", "signal.size=12", "signal.views=3", "signal.held_out=2"),
     *("encoding=vector_matrix", "encoding.resolution=8", "encoding.channels=2", "radiance=small"),
-    *("network.depth=1", "network.width=8", "radiance.colour.depth=1", "radiance.colour.width=8"),
+    *("network.depth=1", "network.width=8", "radiance.color.depth=1", "radiance.color.width=8"),
     *("forward_map=render", "forward_map.num_samples=8", "trainer.batch_size=32", "max_steps=1", "threads=1"),
 )
 
@@ -35,7 +35,7 @@ def signal() -> PosedImages:
 
 @pytest.fixture
 def run(signal: PosedImages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The ball whose colour is its normal, seen by the cameras of the signal."""
+    """The ball whose color is its normal, seen by the cameras of the signal."""
     rays = Render(num_samples=400).eval()
     model = SimpleNamespace(predict=lambda batch: rays(Solid(), batch))
     monkeypatch.setattr(module, "load_scene", lambda *_: (signal, model))
@@ -57,7 +57,7 @@ def test_a_view_at_scale_1_is_what_the_signal_renders(run: Path, signal: PosedIm
 
 
 def test_a_larger_view_shows_the_same_things_in_more_pixels(run: Path, signal: PosedImages) -> None:
-    """The exact colours of the ball on white, but at its rim; its upper side is blue, so it stands upright."""
+    """The exact colors of the ball on white, but at its rim; its upper side is blue, so it stands upright."""
     (path,) = render_view(run, 0, scale=2.5)
     pixels = imageio.imread(path)
     assert pixels.shape == (60, 60, 3)

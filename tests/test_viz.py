@@ -19,11 +19,11 @@ def test_every_byte_survives_the_way_to_floats_and_back() -> None:
     assert np.array_equal(viz.to_pixels(levels.astype(np.float32) / 255), levels)
 
 
-def test_grey_is_repeated_and_opacity_laid_over_white() -> None:
-    grey = viz.to_rgb(np.full((2, 3, 1), 0.2))
-    assert grey.shape == (2, 3, 3) and (grey == 51).all()
-    colour = values(2, 3, 3)
-    assert np.array_equal(viz.to_rgb(colour), viz.to_pixels(colour))
+def test_gray_is_repeated_and_opacity_laid_over_white() -> None:
+    gray = viz.to_rgb(np.full((2, 3, 1), 0.2))
+    assert gray.shape == (2, 3, 3) and (gray == 51).all()
+    color = values(2, 3, 3)
+    assert np.array_equal(viz.to_rgb(color), viz.to_pixels(color))
     faint = np.concatenate([np.zeros((1, 3, 3)), np.array([0, 0.2, 1]).reshape(1, 3, 1)], axis=2)
     assert viz.to_rgb(faint)[0].tolist() == [[255] * 3, [204] * 3, [0] * 3]
 
@@ -87,7 +87,7 @@ def test_enlarged_pictures_keep_their_pixels_and_fit_if_they_did(shape: tuple[in
 
 
 @pytest.mark.parametrize("heights", [(40, 20), (20, 40), (20, 20), (20, 21)])
-def test_beside_keeps_both_pictures_and_centres_the_lower(heights: tuple[int, int]) -> None:
+def test_beside_keeps_both_pictures_and_centers_the_lower(heights: tuple[int, int]) -> None:
     left, right = (viz.to_pixels(values(height, 10 + height, 3)) for height in heights)
     joined = viz.beside(left, right)
     assert joined.shape == (max(heights), left.shape[1] + viz.GAP + right.shape[1], 3)

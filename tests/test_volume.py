@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from coordnet.forward_maps import volume
+from coordnet.rendering import volume
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -92,13 +92,13 @@ def test_gradients_of_weights() -> None:
 
 
 @pytest.mark.parametrize("background", [0.0, 1.0])
-def test_a_constant_colour_is_mixed_with_the_background_by_opacity(background: float) -> None:
+def test_a_constant_color_is_mixed_with_the_background_by_opacity(background: float) -> None:
     weight = random(9, 12) / 12
-    colour = torch.tensor([0.1, 0.5, 0.9]).double()
-    seen = volume.composite(weight, colour.expand(9, 12, 3), random(9, 12), torch.full((9, 3), background))
+    color = torch.tensor([0.1, 0.5, 0.9]).double()
+    seen = volume.composite(weight, color.expand(9, 12, 3), random(9, 12), torch.full((9, 3), background))
     opacity = weight.sum(-1, keepdim=True)
     torch.testing.assert_close(seen.opacity, opacity)
-    torch.testing.assert_close(seen.value, opacity * colour + (1 - opacity) * background)
+    torch.testing.assert_close(seen.value, opacity * color + (1 - opacity) * background)
 
 
 def test_the_depth_of_an_opaque_slab_is_where_it_begins() -> None:

@@ -10,7 +10,7 @@ import torch
 from support import SMALL, make_config
 from torch import Tensor
 
-from coordnet.build import build
+from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import Fourier, dense, gaussian, positional
@@ -19,7 +19,7 @@ from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
 from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.run import load_model, prepare, resume, start
+from coordnet.training.run import load_model, prepare, resume, start
 
 LINE = Domain((64,))
 
@@ -223,7 +223,7 @@ def test_a_run_is_scored_shut_at_its_start_and_open_at_its_end(tmp_path: Path) -
     # metrics.csv holds all digits, and the same weights give the same numbers.
     assert first["step"] == 0 and first["train/psnr"] == pytest.approx(shut, rel=1e-6)
     assert abs(opened - shut) > 1e-3
-    # All waves shut leave one colour.
+    # All waves shut leave one color.
     assert field.std(dim=(0, 1)).max() < 1e-6
 
 

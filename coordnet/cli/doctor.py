@@ -106,7 +106,7 @@ def judged(name: str, found: str | None, needed: SpecifierSet) -> Finding:
 
 def processor() -> Iterator[Finding]:
     try:
-        from coordnet.runtime import has_bfloat16, set_threads
+        from coordnet.training.runtime import has_bfloat16, set_threads
 
         threads = set_threads(None)
         native = has_bfloat16("auto")
@@ -139,7 +139,7 @@ def compiler() -> Finding:
 
 
 def memory() -> Finding:
-    from coordnet.runs.memory import available
+    from coordnet.training.memory import available
 
     free = available()
     if math.isinf(free):
@@ -175,7 +175,7 @@ def enough(size: float) -> Literal["ok", "note"]:
 
 
 def shipped_configs() -> Finding:
-    from coordnet.shipped import config_dir, targets
+    from coordnet.config.shipped import config_dir, targets
 
     count = len(list(config_dir().rglob("*.yaml")))
     if not count:

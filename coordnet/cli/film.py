@@ -12,6 +12,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument("run", type=Path, help="the run's directory")
     parser.add_argument("--out", type=Path, help="default: film.gif in the run; a new file, .gif or .mp4")
     options = parser.parse_args(argv)
-    from coordnet.runs.film import film
+    from coordnet.export.progress_video import film
 
     print(film(options.run, options.out))

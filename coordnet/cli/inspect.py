@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coordnet.config import check_config
+from coordnet.config.check import check_config
 from coordnet.errors import UserError
 
 Report = Mapping[str, Any]
@@ -50,7 +50,7 @@ def compose_config(overrides: list[str], own: str | None, allow: Sequence[str]) 
     from omegaconf.errors import OmegaConfBaseException
 
     from coordnet.cli.train import explain, guard, plain, quoted
-    from coordnet.shipped import config_dir
+    from coordnet.config.shipped import config_dir
 
     os.environ.setdefault("COORDNET_RUN_ID", "inspect")
     guard(allow)
@@ -72,7 +72,7 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     """The report on a config's encoding on the domain of its signal, and its picture."""
     import lightning as L
 
-    from coordnet.build import build
+    from coordnet.config.build import build
     from coordnet.diagnostics.encoding_figure import draw
     from coordnet.diagnostics.encoding_report import measure
     from coordnet.diagnostics.proposal import propose

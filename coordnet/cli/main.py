@@ -11,7 +11,7 @@ COMMANDS = {
     "resume": "continue a run where its last checkpoint stands",
     "render": "an image of any size or crop, or a view of a scene, from a trained run",
     "turntable": "a video around the scene of a trained run",
-    "mesh": "the surface of the scene of a trained run, with colours",
+    "mesh": "the surface of the scene of a trained run, with colors",
     "film": "the pictures of a run's training as a GIF or MP4 file",
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         if argv[0] not in COMMANDS:
-            from coordnet.build import did_you_mean
+            from coordnet.config.build import did_you_mean
 
             raise UserError(f"{argv[0]} is no command{did_you_mean(argv[0], COMMANDS)}")
         if not all(map(is_utf8, argv)):

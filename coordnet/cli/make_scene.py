@@ -40,8 +40,8 @@ def main(argv: list[str]) -> None:
     options = parser.parse_args(argv)
     from coordnet.console import say
     from coordnet.errors import UserError
-    from coordnet.signals.scene import take
-    from coordnet.signals.scene_file import write_views
+    from coordnet.signals.scenes.scene_file import write_views
+    from coordnet.signals.synthetic.synthetic_scene import take
 
     if options.out.exists():
         raise UserError(f"{options.out} exists; make-scene writes into a new directory")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coordnet.cli.of_run import numbers, parse, parser_of_run
+from coordnet.cli.run_options import numbers, parse, parser_of_run
 from coordnet.errors import UserError
 
 
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
         if getattr(options, name):
             raise UserError(f"--{name} goes {'without' if is_view else 'with'} --frame")
     if is_view:
-        from coordnet.runs.view import render_view
+        from coordnet.export.view import render_view
 
         paths = render_view(
             options.run,
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
         )
         print(*paths, sep="\n")
         return
-    from coordnet.runs.render import render
+    from coordnet.export.image import render
 
     path = render(
         options.run,

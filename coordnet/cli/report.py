@@ -11,7 +11,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args(argv).directory
-    from coordnet.ablation.report import summary, where_to_look, write_report
+    from coordnet.reports.report import summary, where_to_look, write_report
     from coordnet.runs.directory import is_run
 
     if is_run(directory):

@@ -21,11 +21,11 @@ def main(argv: list[str]) -> None:
         parser.error(f"--jobs {options.jobs} must be at least 1")
     if options.job_timeout is not None and not options.job_timeout > 0:
         parser.error(f"--job-timeout {options.job_timeout} must be above 0")
-    from coordnet.ablation.sweep import SWEEP
+    from coordnet.sweeps.sweep import SWEEP
 
     if (options.directory / SWEEP).is_file():
-        from coordnet.ablation.conclude import conclude
-        from coordnet.ablation.jobs import run_jobs
+        from coordnet.reports.conclude import conclude
+        from coordnet.sweeps.jobs import run_jobs
 
         try:
             run_jobs(options.directory, options.jobs, options.allow, options.job_timeout)
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
         if not all_finished:
             sys.exit(1)
         return
-    from coordnet.runs.run import resume
+    from coordnet.training.run import resume
 
     metrics = resume(options.directory, options.allow)
     print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "/" in name))

@@ -22,13 +22,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from coordnet.ablation.sweep import SETTINGS, check_settings
-from coordnet.build import did_you_mean
-from coordnet.config import Config, check_config, check_flags, check_targets
+from coordnet.config.build import did_you_mean
+from coordnet.config.check import Config, check_config, check_flags, check_targets
+from coordnet.config.shipped import config_dir
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
 from coordnet.runs.directory import refuse_held
-from coordnet.shipped import config_dir
+from coordnet.sweeps.sweep import SETTINGS, check_settings
 
 PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
 ASKS_ONLY = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
@@ -112,14 +112,14 @@ def quoted(override: str) -> str:
 def register_plugins(allow: Sequence[str]) -> None:
     """Let Hydra 1.3 use a sweeper and a launcher that live inside this package."""
     plugins = Plugins.instance()
-    from coordnet.ablation.launcher import ProcessLauncher
-    from coordnet.ablation.sweeper import RowsSweeper
+    from coordnet.sweeps.launcher import ProcessLauncher
+    from coordnet.sweeps.sweeper import RowsSweeper
 
     RowsSweeper.checked = staticmethod(checked)
     RowsSweeper.tried = staticmethod(partial(try_out, allow=allow))
     RowsSweeper.allow = ProcessLauncher.allow = allow
     known = Plugins.is_in_toplevel_plugins_module
-    own = ("coordnet.ablation.sweeper.", "coordnet.ablation.launcher.")
+    own = ("coordnet.sweeps.sweeper.", "coordnet.sweeps.launcher.")
     Plugins.is_in_toplevel_plugins_module = staticmethod(  # type: ignore[assignment]
         lambda name: known(name) or name.startswith(own)
     )
@@ -198,8 +198,8 @@ def checked(config: DictConfig) -> dict[str, Any]:
 
 def try_out(config: Config, allow: Sequence[str] = ()) -> None:
     """Build all that a config names, so that a mistake shows before anything is made."""
-    from coordnet.runs.memory import check_memory
-    from coordnet.runs.run import prepare
+    from coordnet.training.memory import check_memory
+    from coordnet.training.run import prepare
 
     check_memory(prepare(config, allow)[1], config["max_memory"])
 
@@ -215,7 +215,7 @@ class Task:
     allow: Sequence[str]
 
     def __call__(self, config: DictConfig) -> None:
-        from coordnet.runs.run import start
+        from coordnet.training.run import start
 
         directory = Path(HydraConfig.get().runtime.output_dir)
         title = config.label or config.name

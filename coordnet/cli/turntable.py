@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coordnet.cli.of_run import numbers, parse, parser_of_run
+from coordnet.cli.run_options import numbers, parse, parser_of_run
 
 
 def main(argv: list[str]) -> None:
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
         "--out", type=Path, help="default: turntable.gif in the run; a new file, .gif or .mp4"
     )
     options = parse(parser, argv)
-    from coordnet.runs.turntable import turntable
+    from coordnet.export.turntable import turntable
 
     path = turntable(
         options.run,

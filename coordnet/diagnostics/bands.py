@@ -22,8 +22,8 @@ Values = NDArray[np.floating]
 # A band with less than this share of the target's energy counts as having it: an error in an empty band is measured
 # against something, and rounding there is no error.
 FLOOR = 1e-4
-# A band is learnt where its error energy is below this share of its target's.
-LEARNT = 0.1
+# A band is learned where its error energy is below this share of its target's.
+LEARNED = 0.1
 # Of 90 degrees; an odd number has one around the diagonals, as it has one at each axis.
 SECTORS = 9
 
@@ -100,13 +100,13 @@ def band_errors(prediction: Values, target: Values, nyquist: float, training_nyq
         edges,
         training_nyquist,
         fold(error, nyquist, edges)[:, 0] / target.shape[-1],
-        fold(centred_power(target), nyquist, edges)[:, 0] / target.shape[-1],
+        fold(centered_power(target), nyquist, edges)[:, 0] / target.shape[-1],
     )
 
 
 def band_powers(samples: Values, nyquist: float, edges: Values) -> Values:
     """(k,), the variance of samples (*axes, channels) that each band has, per channel."""
-    return fold(centred_power(samples), nyquist, edges)[:, 0] / samples.shape[-1]
+    return fold(centered_power(samples), nyquist, edges)[:, 0] / samples.shape[-1]
 
 
 def sector_errors(
@@ -130,14 +130,14 @@ def sector_errors(
     """
     edges = band_edges(highest(target.shape[:-1], nyquist), training_nyquist)
     error, power = (
-        fold(centred_power(values), nyquist, edges, sectors) for values in (prediction - target, target)
+        fold(centered_power(values), nyquist, edges, sectors) for values in (prediction - target, target)
     )
     count = fold(np.broadcast_to(1.0, target.shape[:-1]), nyquist, edges, sectors)
     relative = error / np.maximum(power, FLOOR / sectors * (power.sum() or 1.0))
     return edges, np.where(count > 0, relative, np.nan)
 
 
-def centred_power(samples: Values) -> Values:
+def centered_power(samples: Values) -> Values:
     """`wave_power` without that of the mean; 0 where all that is left is the rounding of a constant."""
     power = wave_power(samples)
     mean = float(power.flat[0])
@@ -201,7 +201,7 @@ def history(rows: Sequence[Mapping[str, float]]) -> tuple[Values, Values, Values
     )
 
 
-def steps_until_learnt(steps: ArrayLike, errors: ArrayLike, threshold: float = LEARNT) -> float | None:
+def steps_until_learned(steps: ArrayLike, errors: ArrayLike, threshold: float = LEARNED) -> float | None:
     """The first evaluated step from which on the error stays below the threshold.
 
     A dip that is lost again does not count, so a longer record may move the step of a band that is not safe yet.

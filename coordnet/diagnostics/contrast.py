@@ -1,7 +1,7 @@
 """How much of a wave's contrast a prediction has, by the wave's frequency and direction: its MTF.
 
 The contrast of a prediction p of a target t is <p, t> / <t, t>, the mean of each taken off: 1 is all of it, 0 a flat
-grey, below 0 the wave turned over, above 1 one that is exaggerated. Waves that t does not have do not count.
+gray, below 0 the wave turned over, above 1 one that is exaggerated. Waves that t does not have do not count.
 """
 
 import math
@@ -25,7 +25,7 @@ class ContrastCurve(NamedTuple):
         frequency: (k,), the root mean square of each ring, in cycles across the domain.
         contrast: (k,), NaN where a ring has too little to tell.
         by_sector: (sectors, k), the same of equal parts of [0, 90] degrees.
-        direction: Of a single wave, in [0, 180) degrees from x towards y; None where there are many.
+        direction: Of a single wave, in [0, 180) degrees from x toward y; None where there are many.
     """
 
     frequency: Values

@@ -40,11 +40,11 @@ def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Pict
 
 
 def along_x(domain: Domain) -> Tensor:
-    """Coordinates (n, dim) of neighbouring samples through the centre, along the first axis."""
+    """Coordinates (n, dim) of neighboring samples through the center, along the first axis."""
     n = domain.size[0]
     index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
     index[:, 0] = max(0, n - MOST_POSITIONS) // 2 + torch.arange(len(index))
-    return domain.centres(index)
+    return domain.centers(index)
 
 
 def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:
@@ -83,8 +83,8 @@ def draw_spectrum(axes: Axes, report: Report) -> None:
     signal = report.get("signal")
     if signal is not None:
         twin = axes.twinx()
-        centres = np.array(signal["octaves"]) * np.sqrt(2)
-        twin.plot(centres, signal["power"], "o-", color="tab:orange")
+        centers = np.array(signal["octaves"]) * np.sqrt(2)
+        twin.plot(centers, signal["power"], "o-", color="tab:orange")
         twin.set_yscale("log")
         twin.set_ylabel("power of the signal, per octave", color="tab:orange")
     elif found is None:
@@ -94,20 +94,20 @@ def draw_spectrum(axes: Axes, report: Report) -> None:
 def draw_kernel(axes: Axes, report: Report) -> None:
     kernel = report["kernel"]
     axes.plot(kernel["distance"], kernel["value"], linewidth=1)
-    axes.axhline(0, color="grey", linewidth=0.5)
+    axes.axhline(0, color="gray", linewidth=0.5)
     how = "closed form" if kernel["closed_form"] else "mean over positions"
     shift = "shift (training samples)"
     if kernel["width"] is not None:
         axes.axvline(kernel["width"], color="tab:red", linewidth=1)
         axes.set_xlim(0, min(max(16.0, 12 * kernel["width"]), kernel["distance"][-1]))
         shift += f"; half width {kernel['width']:.3g}"
-    axes.set(title=f"kernel along x ({how})", xlabel=shift, ylabel="gamma(x) . gamma(x + shift), normalised")
+    axes.set(title=f"kernel along x ({how})", xlabel=shift, ylabel="gamma(x) . gamma(x + shift), normalized")
 
 
 def draw_response(axes: Axes, report: Report) -> None:
     response = np.array(report["step_response"])
     axes.semilogy(np.maximum(response, 1e-8), ".", markersize=4, label="step of one training sample along x")
-    axes.semilogy(np.maximum(report["range"]["std"], 1e-8), "_", color="grey", label="standard deviation")
+    axes.semilogy(np.maximum(report["range"]["std"], 1e-8), "_", color="gray", label="standard deviation")
     axes.set(title="response of each feature", xlabel="feature", ylabel="root mean square change")
     axes.legend(loc="lower left", fontsize=8)
 

@@ -76,7 +76,7 @@ def training_spacing(domain: Domain) -> float:
 
 
 def along(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
-    """A step (*, dim) of a length in training samples, from the first axis towards the second."""
+    """A step (*, dim) of a length in training samples, from the first axis toward the second."""
     length = torch.as_tensor(distance, dtype=torch.float64)[..., None] * training_spacing(domain)
     direction = torch.zeros(domain.dim, dtype=torch.float64)
     direction[0] = math.cos(math.radians(angle))
@@ -157,7 +157,7 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
 
 
 def kernel_values(encoding: Encoding, places: Tensor, steps: Tensor) -> tuple[Tensor, float]:
-    """Normalised kernel at steps (n, dim): the mean over places, and the largest spread between them."""
+    """Normalized kernel at steps (n, dim): the mean over places, and the largest spread between them."""
     if isinstance(encoding, Fourier) and not encoding.raw:
         weight = torch.ones(len(encoding.frequencies)) if encoding.amplitudes is None else encoding.amplitudes
         waves = torch.cos(math.pi * steps @ encoding.frequencies.T)
@@ -231,7 +231,7 @@ def jumps_along(encoding: Encoding, domain: Domain, axis: int) -> bool:
 
 
 def some_samples(domain: Domain) -> Tensor:
-    """Coordinates (n, dim) of samples: through the centre along each axis, and the neighbours of the centre."""
+    """Coordinates (n, dim) of samples: through the center along each axis, and the neighbors of the center."""
     size = torch.tensor(domain.size)
     lines = []
     for axis in range(domain.dim):
@@ -246,7 +246,7 @@ def some_samples(domain: Domain) -> Tensor:
         torch.arange(max(0, n // 2 - side // 2), min(n, n // 2 + side - side // 2)) for n in domain.size
     ]
     block = torch.cartesian_prod(*ranges).reshape(-1, domain.dim)
-    return domain.centres(torch.unique(torch.cat([*lines, block]), dim=0))
+    return domain.centers(torch.unique(torch.cat([*lines, block]), dim=0))
 
 
 def nearest(encoding: Encoding, exact: Encoding, domain: Domain) -> Report:
@@ -294,7 +294,7 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     for n in counts:
         index.append(flat % n * domain.stride)
         flat = flat // n
-    features = encoding(domain.centres(torch.stack(index, dim=-1)).double())
+    features = encoding(domain.centers(torch.stack(index, dim=-1)).double())
     singular = torch.linalg.svdvals(torch.linalg.qr(features / math.sqrt(len(features)), mode="r").R)
     tiny = singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     rank = int((singular > tiny).sum())

@@ -1,7 +1,7 @@
 """The empirical neural tangent kernel of a field, and what gradient descent would do if it stood still.
 
 With J the derivative of the field's values by its weights, Theta = J J^T (Jacot et al. 2018). A small step of gradient
-descent on squared error changes the values by -rate Theta (values - target), so each eigenvector of Theta is learnt at
+descent on squared error changes the values by -rate Theta (values - target), so each eigenvector of Theta is learned at
 a speed of its own, its eigenvalue: the spectral bias as a matrix.
 """
 
@@ -206,8 +206,8 @@ def energy(eigenvectors: Tensor, target: Tensor) -> Tensor:
         eigenvectors: (n, n), one per column.
         target: (n, C); the mean of each channel is taken off, as in Yuce et al. 2022. Not constant.
     """
-    centred = (target - target.mean(dim=0)).double()
-    return (eigenvectors.T @ centred).square().sum(dim=1) / centred.square().sum()
+    centered = (target - target.mean(dim=0)).double()
+    return (eigenvectors.T @ centered).square().sum(dim=1) / centered.square().sum()
 
 
 def needed(shares: Tensor, share: float) -> int:

@@ -27,14 +27,14 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
     figure = Figure(figsize=(11, 8), dpi=80)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.07, top=0.95, hspace=0.25, wspace=0.2)
     axes = figure.subplots(2, 2)
-    colours = colormaps["viridis"](np.linspace(0, 0.9, len(records)))
-    for record, colour in zip(records, colours, strict=True):
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(records)))
+    for record, color in zip(records, colors, strict=True):
         eigenvalues = record["eigenvalues"]
         order = 1 + np.arange(len(eigenvalues))
         shown = eigenvalues > FLOOR * eigenvalues[0]
         name = f"step {int(record['step'])}"
-        axes[0, 0].loglog(order[shown], eigenvalues[shown], color=colour, label=name)
-        axes[0, 1].semilogx(order, np.cumsum(record["energy"]), color=colour, label=name)
+        axes[0, 0].loglog(order[shown], eigenvalues[shown], color=color, label=name)
+        axes[0, 1].semilogx(order, np.cumsum(record["energy"]), color=color, label=name)
     axes[0, 0].set(title="eigenvalues of the tangent kernel", xlabel="number", ylabel="eigenvalue")
     axes[0, 1].set(
         title="energy of the target in the first eigenvectors",

@@ -91,8 +91,8 @@ def propose(samples: Values, nyquist: float) -> dict[str, Any]:
         tuple(slice(max(0, n - side) // 2, max(0, n - side) // 2 + side) for n in samples.shape[:-1])
     ]
     axes = tuple(range(window.ndim - 1))
-    centred = (window - window.mean(axis=axes, keepdims=True)).astype(np.float64)
-    power = (dctn(centred, axes=axes, norm="ortho") ** 2).sum(axis=-1)
+    centered = (window - window.mean(axis=axes, keepdims=True)).astype(np.float64)
+    power = (dctn(centered, axes=axes, norm="ortho") ** 2).sum(axis=-1)
     if power.mean() < ROUNDING:
         power = np.zeros_like(power)
     scales = np.geomspace(nyquist / 64, nyquist / 2, SCALES)

@@ -12,7 +12,7 @@ ABSENT = 1e-6
 def sine_coefficients(samples: Values, x: Values, frequencies: Values) -> NDArray[np.complexfloating]:
     """c, (k,) complex, of the sum of Re(c_k exp(i pi f_k x)) that is nearest to the samples (least squares).
 
-    |c_k| is the amplitude of sine k. On the cell centres of the whole domain, sines of different whole numbers of
+    |c_k| is the amplitude of sine k. On the cell centers of the whole domain, sines of different whole numbers of
     cycles below the Nyquist frequency are orthogonal, and c_k = 2 f^(k), with f^ the discrete Fourier transform over n.
 
     Args:

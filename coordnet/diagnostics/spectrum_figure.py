@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
-from coordnet.diagnostics.bands import FLOOR, LEARNT, Bands, steps_until_learnt
+from coordnet.diagnostics.bands import FLOOR, LEARNED, Bands, steps_until_learned
 from coordnet.diagnostics.contrast import SECTORS, ContrastCurve
 from coordnet.viz import Picture, painted
 
@@ -23,11 +23,11 @@ ARC = 6
 # Of errors in dB: 0 is as much error as target.
 LOWEST = -30.0
 DECIBELS = Normalize(LOWEST, 10)
-COLOURS = "inferno"
+COLORS = "inferno"
 
 
 def decibels(relative: Values) -> Values:
-    """10 log10 of error energy over target energy, no lower than the colours go."""
+    """10 log10 of error energy over target energy, no lower than the colors go."""
     return 10 * np.log10(np.maximum(relative, 10 ** (LOWEST / 10)))
 
 
@@ -35,7 +35,7 @@ def nyquist_line(axes: Axes, nyquist: float) -> None:
     axes.axvline(nyquist, color="black", linestyle="--", linewidth=1, label="training Nyquist")
 
 
-def colour_bar(figure: Figure, mesh: QuadMesh, where: tuple[float, float, float, float]) -> None:
+def color_bar(figure: Figure, mesh: QuadMesh, where: tuple[float, float, float, float]) -> None:
     axes = figure.add_axes(where)
     figure.colorbar(mesh, cax=axes, extend="both")
     axes.set_title("error /\ntarget, dB", fontsize=9)
@@ -52,12 +52,12 @@ def draw_spectrum(bands: Bands, prediction: Values, height: int) -> Picture:
     figure = Figure(figsize=(1.25 * height / DPI, height / DPI), dpi=DPI)
     figure.subplots_adjust(left=0.17, right=0.97, bottom=0.17, top=0.97)
     axes = figure.add_subplot()
-    centre = np.sqrt(np.maximum(bands.edges[:-1], 1) * bands.edges[1:])
+    center = np.sqrt(np.maximum(bands.edges[:-1], 1) * bands.edges[1:])
     top = max(bands.target.max(), bands.error.max(), prediction.max(), 1e-12)
     lowest = top * 1e-7
     lines = (("target", bands.target, "o"), ("prediction", prediction, "s"), ("error", bands.error, "x"))
-    for (name, power, marker), colour in zip(lines, ("black", "tab:blue", "tab:red"), strict=True):
-        axes.plot(centre, np.maximum(power, lowest), marker=marker, color=colour, ms=4, lw=1.2, label=name)
+    for (name, power, marker), color in zip(lines, ("black", "tab:blue", "tab:red"), strict=True):
+        axes.plot(center, np.maximum(power, lowest), marker=marker, color=color, ms=4, lw=1.2, label=name)
     nyquist_line(axes, bands.nyquist)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -75,7 +75,7 @@ def draw_spectrum(bands: Bands, prediction: Values, height: int) -> Picture:
 
 
 def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
-    """The heat map of relative errors, bands by steps, and the step from which each band is learnt.
+    """The heat map of relative errors, bands by steps, and the step from which each band is learned.
 
     Args:
         steps: (n,), of the evaluations, at least two. The axis is logarithmic; step 0 stands at its left end.
@@ -88,7 +88,7 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     figure.subplots_adjust(left=0.09, right=0.62, bottom=0.62 / tall, top=1 - 0.75 / tall)
     axes = figure.add_subplot()
     borders = cell_borders(steps)
-    mesh = axes.pcolormesh(borders, np.arange(count + 1), decibels(errors), norm=DECIBELS, cmap=COLOURS)
+    mesh = axes.pcolormesh(borders, np.arange(count + 1), decibels(errors), norm=DECIBELS, cmap=COLORS)
     shown = spread(steps)
     axes.set_xticks(place(shown), [f"{step:.0f}" for step in shown])
     axes.set_yticks(np.arange(count + 1), [f"{edge:g}" for edge in bands.edges])
@@ -101,19 +101,19 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     label.set(color="white", fontsize=8, va="top", bbox=dict(facecolor="black", alpha=0.5, pad=1, lw=0))
     figure.suptitle("error by frequency and step", x=0.02, y=1 - 0.1 / tall, ha="left", va="top", fontsize=12)
     annotate_rows(axes, steps, bands, errors)
-    colour_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
+    color_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
     return painted(figure)
 
 
 def annotate_rows(axes: Axes, steps: Values, bands: Bands, errors: Values) -> None:
-    """Each band's share of the target and the step from which it is learnt, right of the map; grey where empty."""
+    """Each band's share of the target and the step from which it is learned, right of the map; gray where empty."""
     shares = bands.target / bands.total
-    learnt = [steps_until_learnt(steps, error) for error in errors]
+    learned = [steps_until_learned(steps, error) for error in errors]
     columns = (
         [percent(share) for share in shares],
-        [f"> {steps[-1]:,.0f}" if step is None else f"{step:,.0f}" for step in learnt],
+        [f"> {steps[-1]:,.0f}" if step is None else f"{step:,.0f}" for step in learned],
     )
-    heads = ("share of\nthe target", f"learnt at step\n(error < {LEARNT:g})")
+    heads = ("share of\nthe target", f"learned at step\n(error < {LEARNED:g})")
     for x, head, column in zip((1.15, 1.39), heads, columns, strict=True):
         look: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": 9}
         axes.text(x, len(errors) + 0.15, head, va="bottom", **look)
@@ -122,7 +122,7 @@ def annotate_rows(axes: Axes, steps: Values, bands: Bands, errors: Values) -> No
 
 
 def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
-    """Relative errors by frequency, outwards, and by direction of the wave; grey where there is none.
+    """Relative errors by frequency, outwards, and by direction of the wave; gray where there is none.
 
     Args:
         edges: (k + 1,), those of the bands.
@@ -137,7 +137,7 @@ def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
     fine = np.linspace(0, math.pi / 2, ARC * sectors + 1)
     angles, radii = fine[::ARC], np.arange(1, bands + 2)
     axes.set(thetamin=0, thetamax=90, rlim=(0, bands + 1), facecolor="0.8")
-    mesh = axes.pcolormesh(fine, radii, decibels(errors.repeat(ARC, axis=1)), norm=DECIBELS, cmap=COLOURS)
+    mesh = axes.pcolormesh(fine, radii, decibels(errors.repeat(ARC, axis=1)), norm=DECIBELS, cmap=COLORS)
     axes.fill_between(fine, 1, color="white")
     axes.set_xticks(angles[:: sectors // 3], [f"{a:.0f}°" for a in np.degrees(angles[:: sectors // 3])])
     axes.set_yticks(radii, [f"{edge:g}" for edge in edges])
@@ -150,7 +150,7 @@ def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
         figure.legend(loc="upper right", fontsize=9, frameon=False)
     figure.suptitle("error by frequency and direction", x=0.02, y=0.98, ha="left", va="top", fontsize=12)
     figure.text(0.46, 0.015, "cycles across the domain; 0°: along x, 90°: along y", ha="center", fontsize=9)
-    colour_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
+    color_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
     return painted(figure)
 
 

@@ -8,7 +8,7 @@ class Encoding(nn.Module, ABC):
 
     Attributes:
         raw: True if some feature is the coordinate itself. Such features stay in float32, because bfloat16
-            cannot tell neighbouring pixel centres apart.
+            cannot tell neighboring pixel centers apart.
         integrates: True if `forward` also takes a covariance (*, in_dim, in_dim), the footprint of each sample,
             and averages the features over it.
     """

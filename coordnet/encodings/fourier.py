@@ -30,7 +30,7 @@ class Fourier(Encoding):
         frequencies: B, (m, d), in cycles across the domain.
         amplitudes: a, (m,); ones if not given.
         include_input: Put the coordinates themselves in front.
-        origin: o, (d,), where all phases are 0; zeros, the centre of the domain, if not given.
+        origin: o, (d,), where all phases are 0; zeros, the center of the domain, if not given.
         interleaved: Each sine is followed by its cosine; otherwise all sines come before all cosines.
         trainable: B is a parameter; otherwise it is saved with the weights but stays as it is.
         integrates: Use the footprints of samples where they are known.
@@ -199,7 +199,7 @@ def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -
     rates = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     # p = (x - o) n / 2 for n training samples across the domain, so p w = pi f (x - o) with f = w n / (2 pi).
     frequencies = rates * domain.nyquist / math.pi
-    origin = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
+    origin = domain.centers(torch.zeros(domain.dim, dtype=torch.long))
     return Fourier(on_each_axis(frequencies, domain.dim), origin=origin, interleaved=True)
 
 
@@ -247,7 +247,7 @@ def harmonic(
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
         num_frequencies: n, up to 2^16; by default 16, or as many as stay below the training Nyquist.
-        decay: p, in [-3, 1000]; 0 weights all alike, larger ones favour low frequencies.
+        decay: p, in [-3, 1000]; 0 weights all alike, larger ones favor low frequencies.
         unit_norm: Divide by the root of the sum of all squared amplitudes, so that the features of any point have
             length 1, as in the paper's 1-D experiments.
     """

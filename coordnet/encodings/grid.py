@@ -49,8 +49,8 @@ class Grid(Encoding):
                 f"values; {MAX_WEIGHTS} are allowed"
             )
         last = torch.tensor(self.nodes, dtype=torch.int32) - 1
-        start = domain.centres(torch.zeros(domain.dim, dtype=torch.long))
-        end = domain.centres((torch.tensor(samples) - 1) * domain.stride)
+        start = domain.centers(torch.zeros(domain.dim, dtype=torch.long))
+        end = domain.centers((torch.tensor(samples) - 1) * domain.stride)
         self.register_buffer("first", start)
         self.register_buffer("step", (end - start).clamp(min=domain.spacing) / last.clamp(min=1))
         self.register_buffer("last", last)

@@ -67,7 +67,7 @@ class Binary(Encoding):
         domain: By default each training sample along the longest axis is a cell of its own.
         num_digits: Cells are counted in 2^num_digits along the longest axis instead; in [1, 24], the digits that
             float32 coordinates hold.
-        gray: Gray code: neighbouring cells differ in one digit only.
+        gray: Gray code: neighboring cells differ in one digit only.
     """
 
     def __init__(self, domain: Domain, num_digits: int | None = None, gray: bool = False) -> None:

@@ -40,7 +40,7 @@ class OneBlob(Encoding):
         images = [0]
         if self.periodic:
             place = place - place.floor()
-            # A blob in [0, 1] reaches no further than its two neighbours.
+            # A blob in [0, 1] reaches no further than its two neighbors.
             images = [-1, 0, 1]
         below = torch.stack([self.integral(self.edges - place + image) for image in images]).sum(dim=0)
         return below.diff(dim=-1).flatten(-2)

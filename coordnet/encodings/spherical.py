@@ -21,7 +21,7 @@ class SphericalHarmonics(Encoding):
     (-1)^m, the Condon-Shortley phase: l = 1 gives 0.4886 (-y, z, -x), as in tiny-cuda-nn, whose input is
     (direction + 1) / 2 where ours is the direction itself. Weights trained with one do not fit the other.
 
-    The features are orthonormal on the unit sphere. They are these polynomials elsewhere too: nothing is normalised,
+    The features are orthonormal on the unit sphere. They are these polynomials elsewhere too: nothing is normalized,
     so a direction must come with length 1.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from coordnet.losses import Loss, mse
+from coordnet.losses.mse import Loss, mse
 
 Batch = Mapping[str, Tensor]
 
@@ -14,7 +14,7 @@ class ForwardMap(nn.Module, ABC):
 
     Attributes:
         needs: Names that a batch must hold.
-        radiance: Whether it needs a field of densities and colours rather than of values.
+        radiance: Whether it needs a field of densities and colors rather than of values.
         losses: Terms by name with their weights; the loss is the weighted sum.
     """
 

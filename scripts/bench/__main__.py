@@ -21,7 +21,7 @@ import step
 import torch
 import trainer
 
-from coordnet.runtime import set_threads
+from coordnet.training.runtime import set_threads
 
 PARTS = {
     "step": step.steps,

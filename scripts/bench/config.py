@@ -1,8 +1,8 @@
 from hydra import compose, initialize_config_dir
 
 from coordnet.cli.train import plain
-from coordnet.config import Config
-from coordnet.shipped import config_dir
+from coordnet.config.check import Config
+from coordnet.config.shipped import config_dir
 
 
 def composed(*overrides: str) -> Config:

@@ -1,4 +1,4 @@
-"""Seconds of training until a picture is learnt."""
+"""Seconds of training until a picture is learned."""
 
 import tempfile
 import time
@@ -13,11 +13,11 @@ from rich.progress import track
 from step import let_memory_go
 from timing import ratios, show, spread
 
-from coordnet.config import Config
-from coordnet.metrics import psnr
+from coordnet.config.check import Config
+from coordnet.metrics.scores import psnr
 from coordnet.runs import metrics_file
-from coordnet.runs.run import prepare, start
-from coordnet.runtime import keep_memory
+from coordnet.training.run import prepare, start
+from coordnet.training.runtime import keep_memory
 
 GOALS = {"test/psnr_all": 27.3, "test/psnr": 26.5}
 Curve = list[dict[str, float]]
@@ -31,7 +31,7 @@ def coordnet(config: Config) -> Curve:
 
 
 def plain_loop(config: Config) -> Curve:
-    """The same pixels, network, frequencies, optimiser, schedule and batch, in float32 PyTorch."""
+    """The same pixels, network, frequencies, optimizer, schedule and batch, in float32 PyTorch."""
     let_memory_go()
     _, reference = prepare(config)
     image: Any = reference.batches.signal

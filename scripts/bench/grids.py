@@ -10,13 +10,13 @@ from plain import PlainHashGrid, PlainLevels, PlainPlanes
 from timing import in_turns, ratios, show, spread
 from torch import Tensor, nn
 
-from coordnet.build import build
+from coordnet.config.build import build
+from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
 from coordnet.encodings.factors import planes
 from coordnet.encodings.hash_grid import HashGrid
 from coordnet.errors import UserError
-from coordnet.runtime import keep_memory
-from coordnet.shipped import config_dir
+from coordnet.training.runtime import keep_memory
 
 POINTS = 16384
 RESOLUTION, CHANNELS = 256, 16

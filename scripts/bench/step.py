@@ -16,11 +16,11 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
-from coordnet.fields import Field, Precision, rounded
-from coordnet.losses import mse
+from coordnet.fields.field import Field, Precision, rounded
+from coordnet.losses.mse import mse
 from coordnet.networks.mlp import Mlp
-from coordnet.runtime import choose_precision, keep_memory
-from coordnet.signals.image import Image
+from coordnet.signals.images.image import Image
+from coordnet.training.runtime import choose_precision, keep_memory
 
 POINTS, FREQUENCIES, DEPTH, WIDTH, CHANNELS = 65536, 256, 3, 256, 3
 # Of glibc: what a process settles at that does not choose, once it has freed a large block (M_MMAP_MAX is 65536).
@@ -136,11 +136,11 @@ def steps(rounds: int) -> Any:
 
 
 def shares(rounds: int) -> Times:
-    """Of one step in the precision that `auto` chooses: encoding, network, backward, optimiser."""
+    """Of one step in the precision that `auto` chooses: encoding, network, backward, optimizer."""
     coords, values = batch(POINTS)
     model = field(auto())
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
-    found: Times = {"encoding": [], "network and loss": [], "backward": [], "optimiser": []}
+    found: Times = {"encoding": [], "network and loss": [], "backward": [], "optimizer": []}
     state: dict[str, Tensor] = {}
 
     def encode() -> None:

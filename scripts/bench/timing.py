@@ -6,7 +6,7 @@ from statistics import median
 
 from rich.progress import track
 
-from coordnet.ablation.tables import markdown
+from coordnet.reports.tables import markdown
 
 Times = dict[str, list[float]]
 

@@ -12,11 +12,11 @@ from config import composed
 from rich.progress import track
 from timing import ratios, show, spread
 
-from coordnet.config import Config
-from coordnet.losses import mse
+from coordnet.config.check import Config
+from coordnet.losses.mse import mse
 from coordnet.runs import metrics_file
-from coordnet.runs.run import prepare, start
-from coordnet.runtime import keep_memory
+from coordnet.training.run import prepare, start
+from coordnet.training.runtime import keep_memory
 
 FIRST, LAST = 20, 120
 CASES = {

@@ -1,0 +1,163 @@
+"""From a plain config to the objects of a run. Knows the config's layout; knows nothing of Hydra."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from coordnet.config.build import build, factory
+from coordnet.config.check import Config
+from coordnet.errors import UserError
+from coordnet.fields.field import Field
+from coordnet.fields.radiance_field import RadianceField
+from coordnet.forward_maps.base import ForwardMap
+from coordnet.forward_maps.point import Sample
+from coordnet.ranges import RATE, or_null
+from coordnet.signals.base import Signal
+from coordnet.signals.images.image import Image
+from coordnet.training.batches import Batches
+from coordnet.training.module import Reconstruction
+from coordnet.training.runtime import choose_precision
+
+
+def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
+    """Build signal, field, forward map and the module around them, all drawn from `config["seed"]`.
+
+    Args:
+        config: Checked by `check_config`.
+        allow: Packages that targets may lie in besides those of the shipped configs.
+
+    Raises:
+        UserError: Some value is not allowed; the message names its key.
+    """
+    check_accelerator(config["trainer"]["accelerator"])
+    L.seed_everything(config["seed"], verbose=False)
+    signal: Signal = build(config["signal"], "signal", allow)
+    field = (
+        interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
+    )
+    forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
+    check_kind(forward_map, field)
+    forward_map.own(partial(make_field, config, signal, allow))
+    trainer = config["trainer"]
+    batches = Batches(signal, trainer["batch_size"], config["seed"])
+    check_shares(batches, trainer["devices"])
+    check_fit(forward_map, signal)
+    check_ntk_fit(config, forward_map, signal)
+    optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
+    schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
+    model = Reconstruction(field, forward_map, batches, optimizer, schedule, encoding_lr)
+    if is_trained(config) and config["max_steps"]:
+        check_optimizer(model)
+    return model
+
+
+def check_optimizer(model: Reconstruction) -> None:
+    """Make optimizer and schedule once, and advance the schedule: some only fail there."""
+    try:
+        configured = model.configure_optimizers()
+        if isinstance(configured, dict):
+            with warnings.catch_warnings():
+                # That no step of the optimizer came before.
+                warnings.simplefilter("ignore")
+                configured["lr_scheduler"]["scheduler"].step()
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+        raise UserError(f"optimizer or schedule: {error}") from None
+
+
+def is_trained(config: Config) -> bool:
+    """False for an interpolation baseline, which has nothing to train."""
+    return not config["baseline"]
+
+
+def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field | RadianceField:
+    encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
+    network = partial(build, config["network"], "network", allow)
+    field: Field | RadianceField
+    if config.get("radiance"):
+        given = {"domain": signal.domain, "channels": signal.channels, "value_range": signal.value_range}
+        radiance: RadianceField = build(
+            config["radiance"], "radiance", allow, **given, encoding=encoding, network=network
+        )
+        field, safe = radiance, radiance.bfloat16_safe
+    else:
+        made = network(in_dim=encoding.out_dim, out_dim=signal.channels)
+        field = Field(encoding, made, signal.value_range)
+        safe = made.bfloat16_safe
+    trainer = config["trainer"]
+    chosen = choose_precision(trainer["precision"], safe, trainer["accelerator"])
+    field.precision = "float32" if chosen == "float32" else "bfloat16"
+    return field
+
+
+def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optimizer], float | None]:
+    """The factory of the optimizer, and the learning rate of encodings."""
+    if not isinstance(node, Mapping) or "encoding_lr" not in node:
+        return factory(node, "optimizer", allow), None
+    rate = node["encoding_lr"]
+    or_null(RATE).check("optimizer.encoding_lr", rate)
+    rest = {name: value for name, value in node.items() if name != "encoding_lr"}
+    return factory(rest, "optimizer", allow), rate
+
+
+def interpolation(mode: Any, signal: Signal) -> Any:
+    if not isinstance(signal, Image):
+        raise UserError(f"baseline={mode} interpolates images only; use baseline=null with this signal")
+    return signal.interpolation(mode)
+
+
+def check_shares(batches: Batches, devices: int) -> None:
+    size = batches.signal.num_observations if batches.size is None else batches.size
+    if size % devices:
+        raise UserError(f"trainer.devices={devices} must divide the {size} observations of a batch")
+
+
+def check_kind(forward_map: ForwardMap, field: nn.Module) -> None:
+    """Refuse to see a field of values along rays, or a radiance field without them."""
+    if forward_map.radiance and not isinstance(field, RadianceField):
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} needs a radiance field; choose one with radiance="
+        )
+    if isinstance(field, RadianceField) and not forward_map.radiance:
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} does not see a radiance field; use radiance=null, or "
+            "forward_map=render or march"
+        )
+
+
+def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
+    given = signal.observe(torch.zeros(1, dtype=torch.long))
+    missing = [name for name in forward_map.needs if name not in given]
+    if missing:
+        way = (
+            "use forward_map=march with radiance=small, or an experiment such as lego_instant"
+            if "origins" in given
+            else "choose another forward_map"
+        )
+        raise UserError(
+            f"forward_map={type(forward_map).__name__} needs {', '.join(missing)}, but the signal "
+            f"observes {', '.join(given)}; {way}"
+        )
+
+
+def check_ntk_fit(config: Config, forward_map: ForwardMap, signal: Signal) -> None:
+    points = config["ntk"]["points"]
+    if points and not isinstance(forward_map, Sample):
+        raise UserError(
+            f"ntk.points={points} needs a field that is observed directly (forward_map=sample); use ntk.points=0"
+        )
+    if points > signal.num_observations:
+        raise UserError(
+            f"ntk.points={points} must be at most the {signal.num_observations} observations of this signal"
+        )
+
+
+def check_accelerator(accelerator: str) -> None:
+    absent = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if absent.get(accelerator):
+        raise UserError(f"trainer.accelerator={accelerator} is not available here; use cpu or auto")

@@ -1,0 +1,162 @@
+"""From a config node to an object: import, one getattr, one call, and one clear line if that cannot be."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from coordnet.config import shipped
+from coordnet.errors import UserError, shown
+
+Node = Mapping[str, Any]
+
+
+def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The callable that `node["_target_"]` names, with the node's other entries bound to it.
+
+    Args:
+        node: A `_target_`, and keyword arguments. Those that are nodes themselves become factories too.
+        key: The node's name in the config, for messages.
+        allow: Packages such as "mypkg." that targets may lie in besides those the shipped configs name.
+
+    Raises:
+        UserError: The target is not allowed or not there, or an option is unknown or of the wrong type.
+    """
+    if not isinstance(node, Mapping):
+        raise UserError(f"{key}={shown(node)} must be a node with a _target_")
+    target = check_target(node.get("_target_"), key, allow)
+    module, _, name = target.rpartition(".")
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{key}._target_={target} cannot be imported: {error}") from None
+    if not callable(function):
+        raise UserError(f"{key}._target_={target} cannot be called")
+    options = {
+        name: with_factories(value, f"{key}.{name}", allow)
+        for name, value in node.items()
+        if name != "_target_"
+    }
+    check_options(function, options, key)
+    return partial(function, **options)
+
+
+def check_target(target: object, key: str, allow: Sequence[str]) -> str:
+    """The name if it is one that the shipped configs hold, or lies in an allowed package."""
+    if not isinstance(target, str):
+        raise UserError(f"{key}._target_={shown(target)} must be a dotted name")
+    prefixes = tuple(prefix.rstrip(".") + "." for prefix in allow)
+    if target not in shipped.targets() and not target.startswith(prefixes):
+        raise UserError(
+            f"{key}._target_={target} is none of the shipped ones; "
+            f"if you trust it, add --allow {target.split('.')[0]}."
+        )
+    return target
+
+
+def with_factories(value: Any, key: str, allow: Sequence[str]) -> Any:
+    """A config value in which every node, at any depth, is replaced by its factory."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return partial(construct, factory(value, key, allow), str(value["_target_"]), key)
+        return {name: with_factories(entry, f"{key}.{name}", allow) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [with_factories(entry, f"{key}.{i}", allow) for i, entry in enumerate(value)]
+    return value
+
+
+def build(node: Node, key: str, allow: Sequence[str] = (), **given: Any) -> Any:
+    """Call the factory of a node with further keyword arguments; a ValueError becomes a UserError."""
+    for name in given:
+        if name in node:
+            raise UserError(f"{key}.{name} is not for a config to set; remove it")
+    return construct(factory(node, key, allow), str(node["_target_"]), key, **given)
+
+
+def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) -> Any:
+    """Call a factory; what does not fit, and what the constructor refuses, is one line with the full key."""
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise UserError(f"{key}._target_={target} does not fit here: {error}") from None
+    try:
+        return make(**given)
+    except UserError as error:
+        # A constructor names its option as encoding.scale, wherever the node stands.
+        group, _, rest = str(error).partition(".")
+        outer, _, own = key.rpartition(".")
+        inside = group == own or (outer and group in ("encoding", "network"))
+        inside = inside and not str(error).startswith(key + ".")
+        raise UserError(f"{key}.{rest}" if inside else str(error)) from None
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def check_options(function: Callable[..., Any], options: Node, key: str) -> None:
+    parameters = inspect.signature(function).parameters
+    hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    for name, value in options.items():
+        if name not in parameters:
+            raise UserError(f"{key}.{name} is unknown{did_you_mean(name, parameters)}")
+        hint = hints.get(name, Any)
+        if not matches(value, hint):
+            raise UserError(f"{key}.{name}={shown(value)} must be {spoken(hint)}")
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """A suggestion to end a sentence with, or the full list where nothing is near."""
+    near = get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(map(str, known)))}"
+
+
+def matches(value: object, hint: Any) -> bool:
+    """Whether a plain config value fits a type hint; hints that are not about plain values fit everything."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(matches(value, argument) for argument in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin in (Sequence, list, tuple):
+        return isinstance(value, list | tuple) and all(matches(v, arguments[0]) for v in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(matches(v, arguments[1]) for v in value.values())
+    if origin is Callable:
+        return callable(value)
+    if hint is float:
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool, NoneType):
+        return isinstance(value, hint)
+    # typing.Any is a class since Python 3.11.
+    return hint is Any or (origin is None and not isinstance(hint, type))
+
+
+def spoken(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(spoken(argument) for argument in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Sequence, list, tuple):
+        return f"a list whose entries are {spoken(arguments[0])}"
+    if origin is Mapping:
+        return f"a mapping whose entries are {spoken(arguments[1])}"
+    if origin is Callable:
+        return "a node with a _target_"
+    names = {
+        Any: "anything",
+        int: "a whole number",
+        float: "a finite number",
+        str: "text",
+        bool: "true or false",
+    }
+    return names.get(hint, "null" if hint is NoneType else str(hint))

@@ -1,0 +1,125 @@
+"""A function on the unit sphere, such as a sky or a globe: coordinates are unit vectors, z toward the north pole."""
+
+import math
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import sph_legendre_p_all
+from torch import Tensor
+
+from coordnet import viz
+from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
+from coordnet.metrics.scores import nmse
+from coordnet.ranges import check_ranges
+from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.images.analytic import check_range
+
+Values = NDArray[np.floating]
+
+POINTS_PER_CHUNK = 4096
+ROWS = 128
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+
+class Sphere(Signal):
+    """f(p) = sum_lm c_lm Y_lm(p), real spherical harmonics up to `degree` with independent c_lm ~ N(0, 1).
+
+    Observed at the n points of a Fibonacci lattice, and shifted and scaled so that the values there have mean 0 and
+    mean square 1. "test/nmse" is taken at n other points, drawn uniformly from the sphere; the score is taken on the
+    training points.
+
+    The domain is the cube around the sphere. A lattice point has 4 pi / n of the surface, so m = sqrt(n / pi) of them
+    fit across the diameter, which makes the training Nyquist frequency m / 2. Degree l has l cycles around the sphere,
+    so l / pi across the diameter: the lattice can follow it up to l = pi m / 2 = sqrt(pi n) / 2.
+
+    Args:
+        num_samples: n, in [16, 2^16].
+        degree: In [1, 32], and at most sqrt(pi n) / 2.
+        seed: Of the draws, at least 0.
+
+    Raises:
+        UserError: Some option is outside these ranges.
+    """
+
+    channels = 1
+    value_range = None
+
+    def __init__(self, num_samples: int = 4096, degree: int = 8, seed: int = 0) -> None:
+        check_ranges(Sphere, num_samples=num_samples, degree=degree, seed=seed)
+        highest = math.floor(math.sqrt(math.pi * num_samples) / 2)
+        check_range("degree", degree, 1, highest, f"with signal.num_samples={num_samples}")
+        rng = np.random.default_rng(seed)
+        # Row l, column m; those with m > l, and the sines of m = 0, meet a wave that is 0.
+        self.cosines, self.sines = rng.standard_normal((2, degree + 1, degree + 1))
+        self.domain = Domain((max(2, round(math.sqrt(num_samples / math.pi))),) * 3)
+        self.num_observations = num_samples
+        self.points = fibonacci_lattice(num_samples)
+        others = rng.standard_normal((num_samples, 3))
+        self.test_points = torch.from_numpy(others / np.linalg.norm(others, axis=1, keepdims=True)).float()
+        values = self.harmonics(self.points)
+        self.mean, self.deviation = values.mean(), values.std()
+        self.values = self.reference(self.points)
+
+    def harmonics(self, points: Tensor) -> Values:
+        """The sum before it is shifted and scaled: (n,) at points (n, 3)."""
+        parts = [points[part].double().numpy() for part in chunks(len(points), POINTS_PER_CHUNK)]
+        return np.concatenate([self.harmonics_of_few(part) for part in parts])
+
+    def harmonics_of_few(self, points: Values) -> Values:
+        x, y, z = points.T
+        count = len(self.cosines)
+        # sqrt(2) N_lm P_lm(cos(polar)) for 0 <= m <= l, and 0 above; (l, m, n). Without the sqrt(2) where m = 0.
+        legendre = sph_legendre_p_all(count - 1, count - 1, np.arctan2(np.hypot(x, y), z))[0][:, :count]
+        legendre[:, 1:] *= math.sqrt(2)
+        angle = np.arange(count)[:, None] * np.arctan2(y, x)
+        along = np.einsum("lm,lmn->mn", self.cosines, legendre) * np.cos(angle)
+        across = np.einsum("lm,lmn->mn", self.sines, legendre) * np.sin(angle)
+        return (along + across).sum(axis=0)
+
+    def reference(self, points: Tensor) -> Tensor:
+        """The true values (n, 1) at points (n, 3) of the sphere."""
+        return torch.from_numpy((self.harmonics(points) - self.mean) / self.deviation).float()[:, None]
+
+    def observe(self, index: Tensor) -> dict[str, Tensor]:
+        return {"coords": self.points[index], "value": self.values[index]}
+
+    @cached_property
+    def test_values(self) -> Tensor:
+        return self.reference(self.test_points)
+
+    @cached_property
+    def globe(self) -> Tensor:
+        """The true values (rows, 2 rows, 1) of the map that pictures show."""
+        return self.reference(equirectangular(ROWS).reshape(-1, 3)).reshape(ROWS, 2 * ROWS, 1)
+
+    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+        train, test, globe = (
+            in_chunks(field, points) for points in (self.points, self.test_points, equirectangular(ROWS))
+        )
+        metrics = {"train/nmse": nmse(train, self.values), "test/nmse": nmse(test, self.test_values)}
+
+        def draw() -> dict[str, viz.Picture]:
+            low, high = self.globe.aminmax()
+            target, prediction = (((values - low) / (high - low)).numpy() for values in (self.globe, globe))
+            return {"target | prediction | error": viz.strip(target, prediction)}
+
+        return Evaluation(metrics, draw, score=-metrics["train/nmse"])
+
+
+def fibonacci_lattice(num_points: int) -> Tensor:
+    """Points (n, 3) at heights z = 1 - (2 i + 1) / n, each turned on from the last by the golden angle."""
+    i = torch.arange(num_points, dtype=torch.float64)
+    z = 1 - (2 * i + 1) / num_points
+    radius, azimuth = (1 - z**2).sqrt(), GOLDEN_ANGLE * i
+    return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=-1).float()
+
+
+def equirectangular(rows: int) -> Tensor:
+    """Points (rows, 2 rows, 3) of a map: the north pole above, azimuth -pi at the left and pi at the right."""
+    polar = (torch.arange(rows)[:, None] + 0.5) * math.pi / rows
+    azimuth = (torch.arange(2 * rows) + 0.5) * math.pi / rows - math.pi
+    return torch.stack(
+        [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos().expand(-1, 2 * rows)], dim=-1
+    )

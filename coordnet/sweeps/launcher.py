@@ -1,0 +1,26 @@
+"""The Hydra launcher that gives every job a process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from coordnet.sweeps.jobs import run_jobs
+
+
+class ProcessLauncher(Launcher):
+    """Runs the jobs in a sweep's sweep.json, which the sweeper has written; see `run_jobs`."""
+
+    allow: Sequence[str] = ()
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        config: Any = self.config
+        run_jobs(Path(config.hydra.sweep.dir), config.jobs, self.allow, config.job_timeout)
+        return []

@@ -1,0 +1,123 @@
+"""What a run will need of the machine's memory, said before it starts; and that there is no more, where it was not."""
+
+import math
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from coordnet.errors import UserError
+from coordnet.training.module import Reconstruction
+
+GIB = 2**30
+# What is kept for twice as many observations tells what grows with the batch from what does not.
+PROBED = 64
+# Weights, gradients and Adam's two averages, in float32.
+PER_PARAMETER = 4 * 4
+# Gradients of activations and what the encoding computes on the way live beside them for a while (measured: 2 to 3).
+OVER_SAVED = 3.0
+# Copies of the scored samples, in float32 and more.
+SCORED = 2**22
+PER_SCORED = 4 * 12
+
+
+def estimate(model: Reconstruction) -> float:
+    """Bytes at the peak of training: this process with its data, the weights with Adam's state, one step, a score.
+
+    The bytes that autograd keeps for a step are measured on a few observations.
+    """
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    batches = model.batches
+    total = batches.signal.num_observations
+    size = total if batches.size is None else batches.size
+    probed = min(PROBED, size, total)
+    saved = kept(model, 2 * probed) - kept(model, probed)
+    step = OVER_SAVED * saved / probed * size
+    score = PER_SCORED * min(batches.signal.domain.num_samples, SCORED) * batches.signal.channels
+    return resident() + PER_PARAMETER * parameters + max(step, score)
+
+
+def kept(model: Reconstruction, count: int) -> int:
+    """Bytes that autograd keeps for a step on some observations."""
+    # By address: what one layer puts out is what the next takes in.
+    found: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        found[tensor.data_ptr()] = tensor
+        return tensor
+
+    batch = model.batches.signal.observe(torch.arange(count) % model.batches.signal.num_observations)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.forward_map(model.field, batch)
+    return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    return sizes()[1]
+
+
+def sizes() -> tuple[int, int]:
+    """Bytes of this process's addresses, and of what is in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = [int(word) for word in file.read().split()[:2]]
+    except OSError:
+        return 0, 0
+    return pages[0] * resource.getpagesize(), pages[1] * resource.getpagesize()
+
+
+def available() -> float:
+    """Bytes of memory that this process could have; infinite where the system does not say."""
+    limit, (addresses, held) = resource.getrlimit(resource.RLIMIT_AS)[0], sizes()
+    # What `ulimit -v` leaves: libraries take addresses, too.
+    allowed = math.inf if limit == resource.RLIM_INFINITY else limit - (addresses - held)
+    try:
+        with open("/proc/meminfo") as file:
+            lines = dict(line.split(":") for line in file)
+        return min(allowed, int(lines["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        return allowed
+
+
+def check_memory(model: Reconstruction, limit: float | None) -> None:
+    """Refuse what would take too much.
+
+    Args:
+        model: About to be trained.
+        limit: GiB; None takes what is available.
+
+    Raises:
+        UserError: The estimate is above the limit.
+    """
+    needed = estimate(model) / GIB
+    allowed = available() / GIB if limit is None else limit
+    if needed > allowed:
+        raise UserError(
+            f"training takes about {needed:.1f} GiB of memory, more than "
+            + (f"max_memory={limit:g}" if limit is not None else f"the {allowed:.1f} GiB available")
+            + "; choose a smaller trainer.batch_size or network.width"
+        )
+
+
+@contextmanager
+def telling_of_memory() -> Iterator[None]:
+    """Make one line of what Python, numpy and torch raise where there is no more memory.
+
+    Raises:
+        UserError: Instead of that.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU, torch has no class for it.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate" not in str(error):
+            raise
+        asked = re.search(r"allocate (\d\S* \w+)", str(error))
+        raise UserError(
+            f"there is no more memory{f' for another {asked[1]}' if asked else ''}; choose a smaller "
+            "trainer.batch_size, network.width or signal"
+        ) from error

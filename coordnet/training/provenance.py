@@ -1,0 +1,41 @@
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coordnet.training.module import Reconstruction
+
+PACKAGES = ("torch", "lightning", "hydra-core", "numpy", "tensorboard")
+
+
+def provenance(model: Reconstruction, precision: str) -> dict[str, Any]:
+    """What a result depends on besides its config."""
+    import coordnet
+
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {
+        "coordnet": coordnet.__version__,
+        "revision": git_revision(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "parameters": trained,
+        "training_nyquist": model.batches.signal.domain.nyquist,
+    }
+
+
+def git_revision() -> str | None:
+    """Revision of the checkout that coordnet runs from, with "-dirty" if files differ; None outside one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

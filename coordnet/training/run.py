@@ -1,0 +1,212 @@
+"""One run: from a config and an empty directory to metrics, pictures and checkpoints in it."""
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coordnet.config.assemble import assemble, is_trained
+from coordnet.config.check import Config, check_config
+from coordnet.console import say
+from coordnet.errors import Diverged, UserError
+from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
+from coordnet.training.ddp import run_ranks
+from coordnet.training.memory import GIB, check_memory, estimate, telling_of_memory
+from coordnet.training.module import Reconstruction
+from coordnet.training.provenance import provenance
+from coordnet.training.runtime import CLOSE, give_back_memory, keep_memory, set_threads
+from coordnet.training.trainer import flatten, steps_of, train
+
+CONFIG = "config.yaml"
+# What a run may be resumed with a new value of.
+MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
+
+
+@telling_of_memory()
+def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+    """Set the process up and build the run's objects.
+
+    Returns the config with every automatic choice resolved, so that a resumed run makes the same ones.
+    """
+    check_config(config)
+    keep_memory()
+    config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
+    model = assemble(config, allow)
+    give_back_memory()
+    first = getattr(model.field, "precision", "float32")
+    adapts = first == "bfloat16" and config["trainer"]["precision"] != "bfloat16"
+    config["trainer"]["precision"] = "adaptive" if adapts else first
+    return config, model
+
+
+def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
+    """Train into a directory that holds no run yet; returns the final metrics."""
+    config, model = prepare(config, allow)
+    check_memory(model, config["max_memory"])
+    with claim(directory):
+        if (directory / CONFIG).exists():
+            raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
+        return begin(config, model, directory, allow)
+
+
+def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
+    """Continue a run where its last checkpoint stands; returns the final metrics."""
+    config = read_config(directory)
+    rows = metrics_file.read(directory / metrics_file.NAME)
+    status = read_status(directory)["status"] if is_run(directory) else "created"
+    if status == "finished" and rows and rows[-1]["step"] >= steps_of(config):
+        raise UserError(
+            f"{directory} is finished; there is nothing to resume (raise max_steps in its {CONFIG} to go on)"
+        )
+    config, model = prepare(config, allow)
+    check_memory(model, config["max_memory"])
+    with claim(directory):
+        return go_on(config, model, directory, allow)
+
+
+def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
+    """Do what is left of a job: all, what follows its last checkpoint, or nothing if it finished or diverged."""
+    with claim(directory):
+        if is_run(directory) and read_status(directory)["status"] in ENDED:
+            return
+        try:
+            config, model = prepare(config, allow)
+            check_memory(model, config["max_memory"])
+        except Exception as error:
+            write_status(directory, "failed", reason=str(error), traceback=traceback.format_exc())
+            raise
+        if (directory / CONFIG).exists():
+            go_on(config, model, directory, allow)
+        else:
+            begin(config, model, directory, allow)
+
+
+def begin(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+    write_text(directory / CONFIG, yaml.dump(config, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    return execute(config, model, directory, None, allow)
+
+
+def go_on(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+    folder = directory / "checkpoints"
+    found = checkpoint.newest(folder)
+    if found:
+        check_unchanged(checkpoint.load(found), config, model, directory)
+        load_weights(model, found)
+        return execute(config, model, directory, found, allow)
+    if any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
+        raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
+    return execute(config, model, directory, None, allow)
+
+
+def check_unchanged(saved: Mapping[str, Any], config: Config, model: Reconstruction, directory: Path) -> None:
+    """Refuse to go on with other settings or other data than a checkpoint was made with."""
+    old, new = flatten(saved["config"]), flatten(config)
+    changed = [
+        f"{key} from {old.get(key)} to {new.get(key)}"
+        for key in {**old, **new}
+        if key not in MAY_CHANGE and old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"{directory / CONFIG} was changed since the checkpoint: {', '.join(changed)}; change it back, or start "
+            f"another run (only {', '.join(MAY_CHANGE)} may change)"
+        )
+    if old["threads"] != new["threads"]:
+        print(
+            f"{directory}: {new['threads']} threads instead of {old['threads']}: "
+            "the numbers may differ in the last bits",
+            file=sys.stderr,
+        )
+    if saved["data"] != model.batches.signal.fingerprint():
+        raise UserError(
+            f"{directory}: the data of its signal are not those it was trained on; start another run"
+        )
+
+
+class Plain(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias")
+        return super().compose_node(parent, index)
+
+
+class Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def read_config(directory: Path) -> Config:
+    """The resolved config of a run."""
+    path = directory / CONFIG
+    if not path.is_file():
+        raise UserError(f"{directory} is no run: it has no {CONFIG}")
+    try:
+        config = yaml.load(path.read_text(), Plain)
+    # What the constructors of yaml's own types raise on odd texts.
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} is damaged: it is no mapping")
+    return config
+
+
+def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+    """The module of a run with the weights of its `which` ("last" or "best") checkpoint."""
+    config, model = prepare(read_config(directory), allow)
+    if is_trained(config):
+        load_weights(model, directory / "checkpoints" / f"{which}.ckpt")
+    return config, model
+
+
+def load_weights(model: Reconstruction, path: Path) -> None:
+    try:
+        model.load_state_dict(checkpoint.load(path)["state_dict"])
+    except (RuntimeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"checkpoint {path} does not fit the run's config: {reason}") from None
+
+
+@telling_of_memory()
+def execute(
+    config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None, allow: Sequence[str]
+) -> dict[str, float]:
+    needed = estimate(model) / GIB
+    facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
+    precision = facts["precision"]
+    if precision == "adaptive":
+        precision = f"bfloat16 until {CLOSE:g} dB"
+    say(f"{directory}: {config['threads']} threads, {precision}, about {needed:.1f} GiB of memory")
+    write_status(directory, "running", **facts)
+    try:
+        if config["trainer"]["devices"] > 1 and is_trained(config):
+            is_constant = run_ranks(config, directory, resumed_from, allow, facts)
+        else:
+            is_constant = train(config, model, directory, resumed_from, facts)
+    except BaseException as error:
+        trace = traceback.format_exc() if outcome(error) == "failed" else None
+        # A full disk has no room for this either; what matters is the error itself.
+        with suppress(OSError):
+            write_status(directory, outcome(error), reason=str(error), traceback=trace, **facts)
+        if isinstance(error, OSError) and error.filename is None and str(directory) not in str(error):
+            raise OSError(f"{directory}: {error}") from error
+        raise
+    if is_constant:
+        facts["warning"] = (
+            "the prediction is the same everywhere; try a smaller learning rate or another seed"
+        )
+        print(f"{directory}: {facts['warning']}", file=sys.stderr)
+    write_status(directory, "finished", **facts)
+    return metrics_file.read(directory / metrics_file.NAME)[-1]
+
+
+def outcome(error: BaseException) -> str:
+    if isinstance(error, Diverged):
+        return "diverged"
+    return "failed" if isinstance(error, Exception) else "interrupted"

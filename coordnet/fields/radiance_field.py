@@ -38,7 +38,7 @@ class RadianceField(Encoded):
         color: From `in_dim` and `out_dim` to the network of the color. None: the features f are the color.
         num_features: Width of f, in [0, 2^16]; without a color network it is that of the color.
         activation: "softplus", "exp" (held below e^15) or "relu".
-        shift: Added before the activation, in [-100, 100]: what is faint at first is learned from the front to the back.
+        shift: Added before the activation, in [-100, 100].
         scale: Of the density, in (0, 2^28].
         precision: Of the hidden layers.
     """

@@ -37,8 +37,8 @@ def transforms(
     has fl_x and fl_y, cx and cy in pixels, w and h, and OpenCV's k1, k2, p1, p2, k3; or camera_angle_x. Fisheyes are
     refused.
 
-    The cube of the scene is centered on the point that is nearest to all optical axes (least squares), and half its side
-    is 3/8 of the cameras' mean distance from there, times the file's aabb_scale where it has one. What lies outside is
+    The cube of the scene is centered on the point that is nearest to all optical axes (least squares), and half its
+    side is 3/8 of the cameras' mean distance from there, times the file's aabb_scale where it has one. What lies outside is
     not seen.
 
     Args:

@@ -22,8 +22,8 @@ class Domain:
     Args:
         size: Samples per axis, x first (an image of height 2 and width 3 has size (3, 2)).
         stride: Every stride-th sample along each axis is trained on.
-        across: Samples across [-1, 1]; those of the longest axis if not given. A part of a larger domain, such as
-            one of its axes, has those of the whole.
+        across: Samples across [-1, 1]; those of the longest axis if not given. A part of a larger domain,
+            such as one of its axes, has those of the whole.
     """
 
     size: tuple[int, ...]

@@ -193,13 +193,13 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "omega_first": OMEGA,
         "omega_hidden": OMEGA,
     },
-    "coordnet.forward_maps.line_integral.Integrate": {"num_samples": COUNT},
-    "coordnet.forward_maps.hierarchical.Render": {
+    "coordnet.forward_maps.line_integral.LineIntegral": {"num_samples": COUNT},
+    "coordnet.forward_maps.hierarchical.HierarchicalRenderer": {
         "num_samples": SAMPLES,
         "num_fine": replace(SAMPLES, low=0),
         "seed": SEED,
     },
-    "coordnet.forward_maps.occupancy_grid.March": {
+    "coordnet.forward_maps.occupancy_grid.OccupancyGridRenderer": {
         "num_samples": replace(SAMPLES, low=32),
         "budget": Range(2**10, 2**24, "samples", whole=True),
         "resolution": Range(2, 512, "cells", whole=True),

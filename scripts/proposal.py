@@ -29,7 +29,7 @@ from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.analytic import power_noise, text
 from coordnet.signals.images.image import Image, skimage_image
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 from coordnet.training.runtime import keep_memory
 
 SCALES = (1.5, 2.5, 4.0, 6.0, 9.0, 13.0, 19.0, 27.0)
@@ -76,7 +76,7 @@ def fit(signal: Image, encoding: Encoding, lr: float) -> float:
     field = Field(encoding, Mlp(encoding.out_dim, signal.channels, depth=3, width=128), signal.value_range)
     optimizer = torch.optim.Adam(field.parameters(), lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    batches = Batches(signal, BATCH, seed=0)
+    batches = BatchSampler(signal, BATCH, seed=0)
     for step in range(STEPS):
         batch = batches(step)
         optimizer.zero_grad()

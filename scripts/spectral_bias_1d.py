@@ -150,7 +150,7 @@ def spoken(steps: list[float | None], trained_for: float) -> str:
 
 
 def order(learned: Learned) -> float:
-    """Over all pairs of frequencies that are not learned at once: the mean of +1 if the lower is learned first, else -1.
+    """The mean over pairs of frequencies of +1 where the lower is learned first and -1 where it is not.
 
     Pairs that are learned at the same evaluation count 0 (Kendall's tau-a between frequency and step).
     """

@@ -23,7 +23,7 @@ class Faulty(Encoding):
         log: File that gets a line for each object made.
     """
 
-    raw = True
+    includes_input = True
 
     def __init__(self, domain: Domain, fault: str = "none", log: str | None = None) -> None:
         super().__init__()

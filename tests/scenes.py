@@ -14,7 +14,7 @@ from coordnet.encodings.nothing import Nothing
 from coordnet.encodings.spherical import SphericalHarmonics
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import EvaluationResult, Predict, Signal
 
 DOMAIN = Domain((32, 32, 32))
 RADIUS = 0.5
@@ -63,16 +63,16 @@ class Balls(Signal):
         self.origins, self.directions = rays(num_observations)
         self.value = ball(self.origins, self.directions)[0]
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         given = {"origins": self.origins, "directions": self.directions, "value": self.value}
         return {name: tensor[index] for name, tensor in given.items()}
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         origins, directions = rays(256, seed=1)
         seen = predict({"origins": origins, "directions": directions})
         error = (seen["value"] - ball(origins, directions)[0]).square().mean().item()
         picture = np.zeros((2, 2, 3), dtype=np.uint8)
-        return Evaluation({"test/psnr": -10 * np.log10(error)}, lambda: {"picture": picture}, -error)
+        return EvaluationResult({"test/psnr": -10 * np.log10(error)}, lambda: {"picture": picture}, -error)
 
 
 def small_field(**options: Any) -> RadianceField:

@@ -30,7 +30,7 @@ from coordnet.diagnostics.spectrum_figure import (
     spread,
 )
 from coordnet.runs import metrics_file
-from coordnet.signals.base import Samples, Signal
+from coordnet.signals.base import GridComparison, Signal
 from coordnet.signals.images import image as image_module
 from coordnet.signals.images.image import Image
 from coordnet.signals.images.multiscale import Multiscale
@@ -321,7 +321,7 @@ def test_nothing_is_learned_in_an_empty_record() -> None:
 # Samples of signals
 
 
-def whole(signal: Signal, offset: float = 0.0) -> Samples | None:
+def whole(signal: Signal, offset: float = 0.0) -> GridComparison | None:
     """Samples of the field that is `offset` everywhere."""
 
     def field(*where: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from coordnet.errors import UserError
 from coordnet.signals.scenes.blender import blender
 from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.scenes.view_files import averaged, shares
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 Document = dict[str, Any]
 
@@ -64,7 +64,7 @@ def test_colors_are_weighted_by_opacity_before_they_are_averaged(tmp_path: Path)
     assert signal.train.images[0, 0].tolist() == [[182, 0, 73, 89], [0, 0, 0, 0]]
     assert signal.train.cameras.size == (2, 1)
     torch.testing.assert_close(signal.train.cameras.center, torch.tensor([[1.0, 0.5]]))
-    value = signal.observe(torch.tensor([0]))["value"]
+    value = signal.get_batch(torch.tensor([0]))["value"]
     # White behind: 1/4 red, 0.1 blue, and 0.65 of the background; to rounding of the bytes.
     torch.testing.assert_close(value, torch.tensor([[0.9, 0.65, 0.75]]), atol=2 / 255, rtol=0)
 
@@ -244,5 +244,5 @@ def test_lego(shared_data: Path) -> None:
     # The model stands on the ground in the middle: what is at the origin is opaque in every view.
     seen = signal.train.cameras.project(torch.tensor([[0.0, 0, 0.1]] * 4), torch.arange(4)).long()
     assert (signal.train.images[torch.arange(4), seen[:, 1], seen[:, 0], 3] == 255).all()
-    batch = Batches(signal, 64, 0)(0)
+    batch = BatchSampler(signal, 64, 0)(0)
     assert batch["value"].shape == (64, 3) and batch["origins"].shape == (64, 3)

@@ -65,7 +65,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["signal.name=astronot"], "signal.name='astronot' must be one of astronaut"),
         (["encoding=gaussian,positional"], "add -m to sweep"),
         (
-            ["forward_map=integrate"],
+            ["forward_map=line_integral"],
             "forward_map=Integrate needs lines, but the signal observes coords, value",
         ),
         (["schedule=null"], "a group cannot be null"),

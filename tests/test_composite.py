@@ -133,7 +133,7 @@ def test_raw_is_told_of_a_feature_that_is_still_a_coordinate(
     features = composite(coords)
     design = torch.cat([coords, torch.ones(64, 1)], dim=1)
     residual = features - design @ torch.linalg.lstsq(design, features).solution
-    assert composite.raw == bool((residual.abs().amax(0) < 1e-10).any()) == raw
+    assert composite.includes_input == bool((residual.abs().amax(0) < 1e-10).any()) == raw
 
 
 def test_footprints_reach_the_parts_that_average_over_them() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from coordnet.diagnostics.contrast import ContrastCurve, contrast, contrast_curve
 from coordnet.diagnostics.spectrum_figure import draw_contrast
-from coordnet.signals.base import Evaluation
+from coordnet.signals.base import EvaluationResult
 from coordnet.signals.images.analytic import grating, zone_plate
 from coordnet.signals.images.image import Image
 
@@ -19,7 +19,7 @@ def curve(image: Image, prediction: np.ndarray) -> ContrastCurve:
     return contrast_curve(prediction.ravel(), image.pixels.numpy().ravel(), wave)
 
 
-def evaluate(image: Image, prediction: np.ndarray) -> Evaluation:
+def evaluate(image: Image, prediction: np.ndarray) -> EvaluationResult:
     """The evaluation of a field that takes these values at the pixels, which it is asked for in their order."""
     values = torch.from_numpy(prediction.astype(np.float32)).reshape(-1, 1)
     done = 0

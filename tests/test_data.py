@@ -4,9 +4,9 @@ from torch import Tensor
 
 from coordnet.coords import Domain, FieldFunction
 from coordnet.errors import UserError
-from coordnet.rng import generator
-from coordnet.signals.base import Evaluation, Predict, Signal
-from coordnet.training.batches import Batches
+from coordnet.rng import keyed_generator
+from coordnet.signals.base import EvaluationResult, Predict, Signal
+from coordnet.training.batches import BatchSampler
 
 
 class Counting(Signal):
@@ -19,21 +19,21 @@ class Counting(Signal):
     def __init__(self, num_observations: int) -> None:
         self.num_observations = num_observations
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"value": index}
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         raise NotImplementedError
 
 
 def drawn(seed: int, step: int, total: int = 10**6) -> list[int]:
-    return Batches(Counting(total), 64, seed)(step)["value"].tolist()
+    return BatchSampler(Counting(total), 64, seed)(step)["value"].tolist()
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
     first = drawn(3, 5)
     torch.manual_seed(99)
-    batches = Batches(Counting(10**6), 64, 3)
+    batches = BatchSampler(Counting(10**6), 64, 3)
     for step in (0, 7, 4):
         batches(step)
     assert batches(5)["value"].tolist() == first
@@ -58,7 +58,7 @@ def test_neighboring_steps_share_no_more_than_chance() -> None:
 
 def test_draws_cover_all_observations_evenly() -> None:
     total, size, steps = 50, 500, 40
-    batches = Batches(Counting(total), size, 0)
+    batches = BatchSampler(Counting(total), size, 0)
     counts = torch.zeros(total)
     for step in range(steps):
         counts += torch.bincount(batches(step)["value"], minlength=total)
@@ -69,7 +69,7 @@ def test_draws_cover_all_observations_evenly() -> None:
 
 
 def test_size_none_takes_all_in_order_at_every_step() -> None:
-    batches = Batches(Counting(9), None, 0)
+    batches = BatchSampler(Counting(9), None, 0)
     for step in (0, 1, 100):
         assert batches(step)["value"].tolist() == list(range(9))
 
@@ -77,18 +77,19 @@ def test_size_none_takes_all_in_order_at_every_step() -> None:
 @pytest.mark.parametrize("size", [0, -1])
 def test_empty_batches_are_refused(size: int) -> None:
     with pytest.raises(UserError, match=r"trainer\.batch_size"):
-        Batches(Counting(9), size, 0)
+        BatchSampler(Counting(9), size, 0)
 
 
 def test_generator_takes_large_seeds() -> None:
     draws = {
-        torch.randint(2**60, (1,), generator=generator(seed, 0)).item() for seed in (0, 2**32 - 1, 2**40)
+        torch.randint(2**60, (1,), generator=keyed_generator(seed, 0)).item()
+        for seed in (0, 2**32 - 1, 2**40)
     }
     assert len(draws) == 3
 
 
 @pytest.mark.parametrize("size", [None, 64])
 def test_shares_make_up_the_batch(size: int | None) -> None:
-    batches = Batches(Counting(96), size, 3)
+    batches = BatchSampler(Counting(96), size, 3)
     shares = [batches(5, rank, 4)["value"] for rank in range(4)]
     assert torch.equal(torch.stack(shares, dim=1).flatten(), batches(5)["value"])

@@ -31,7 +31,7 @@ class Folded(Encoding):
         return coords.abs()
 
 
-def generator() -> torch.Generator:
+def keyed_generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
@@ -175,7 +175,7 @@ def test_a_kink_is_no_jump() -> None:
 
 
 def test_the_smallest_distance_is_found_among_all_pairs() -> None:
-    features = torch.randn(200, 7, generator=generator(), dtype=torch.float64)
+    features = torch.randn(200, 7, generator=keyed_generator(), dtype=torch.float64)
     features[150] = features[3] + 1e-5
     expected = torch.pdist(features).min()
     assert smallest_distance(features) == pytest.approx(expected.item(), rel=1e-9)
@@ -200,7 +200,7 @@ def test_bfloat16_cannot_tell_all_positions_apart() -> None:
 
 def test_octaves_are_orthogonal_on_the_samples() -> None:
     """Sines and cosines of whole numbers of cycles: a multiple of the identity, 1/2 each."""
-    found = gram(positional(LINE, num_frequencies=4).double(), LINE, generator())
+    found = gram(positional(LINE, num_frequencies=4).double(), LINE, keyed_generator())
     assert found["eigenvalues"] == pytest.approx([0.5] * 8)
     assert found["condition"] == pytest.approx(1.0) and found["rank"] == 8
     assert found["largest_stable_step"] == pytest.approx(2.0)
@@ -208,14 +208,14 @@ def test_octaves_are_orthogonal_on_the_samples() -> None:
 
 def test_a_constant_column_of_zeros_makes_the_condition_infinite() -> None:
     """Dense features begin at frequency 0, whose sine is 0 everywhere."""
-    found = gram(dense(LINE, num_frequencies=8).double(), LINE, generator())
+    found = gram(dense(LINE, num_frequencies=8).double(), LINE, keyed_generator())
     assert math.isinf(found["condition"]) and found["rank"] < 16
 
 
 def test_the_stable_step_of_the_index_falls_with_the_square_of_the_length() -> None:
     """1 over the mean of p^2 = 6 / ((N - 1) (2 N - 1))."""
     for n in (8, 512):
-        found = gram(Index(Domain((n,))).double(), Domain((n,)), generator())
+        found = gram(Index(Domain((n,))).double(), Domain((n,)), keyed_generator())
         assert found["largest_stable_step"] == pytest.approx(6 / ((n - 1) * (2 * n - 1)))
 
 
@@ -249,7 +249,7 @@ def test_sines_alone_and_digits_shift_by_no_such_map() -> None:
 def test_the_rotation_is_right_for_every_layout(raw: bool, interleaved: bool) -> None:
     b = torch.tensor([[1.0, 2.0], [-3.0, 0.5]], dtype=torch.float64)
     encoding = Fourier(b, include_input=raw, interleaved=interleaved)
-    points = torch.rand(5, 2, generator=generator(), dtype=torch.float64)
+    points = torch.rand(5, 2, generator=keyed_generator(), dtype=torch.float64)
     step = torch.tensor([0.3, 0.0], dtype=torch.float64)
     torch.testing.assert_close(rotated(encoding, encoding(points), step), encoding(points + step))
 

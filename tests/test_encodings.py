@@ -166,7 +166,7 @@ def test_raw_is_told_of_encodings_that_contain_the_coordinate(file: Path) -> Non
     design = torch.cat([coords, torch.ones(100, 1)], dim=1)
     residual = features - design @ torch.linalg.lstsq(design, features).solution
     affine = (features.std(0) > 1e-3) & (residual.abs().amax(0) < 1e-10)
-    assert encoding.raw == bool(affine.any())
+    assert encoding.includes_input == bool(affine.any())
 
 
 @every_encoding
@@ -195,7 +195,7 @@ def test_layout_is_the_input_then_all_sines_then_all_cosines() -> None:
     torch.testing.assert_close(Fourier(frequencies)(coords), torch.tensor(waves), atol=1e-6, rtol=0)
     with_input = Fourier(frequencies, include_input=True)
     torch.testing.assert_close(with_input(coords), torch.tensor([x, y, *waves]), atol=1e-6, rtol=0)
-    assert with_input.out_dim == 8 and with_input.raw
+    assert with_input.out_dim == 8 and with_input.includes_input
 
 
 def test_golden_positional() -> None:

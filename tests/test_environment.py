@@ -21,7 +21,7 @@ from coordnet.cli import train
 from coordnet.cli.main import main
 from coordnet.errors import UserError
 from coordnet.runs import metrics_file
-from coordnet.runs.directory import claim, read_status, write_status
+from coordnet.runs.directory import lock_run_dir, read_status, write_status
 from coordnet.training.run import start
 
 TINY = (*(override for override in SMALL if not override.startswith("signal")), "max_steps=2")
@@ -198,13 +198,13 @@ def test_runs_with_odd_names_side_by_side_work_and_share_no_directory(place: Pla
 @pytest.mark.parametrize("command", ["resume run", "train hydra.run.dir=run"])
 def test_the_holder_of_a_directory_is_named_until_it_dies(command: str, tree: Path, capsys: Capsys) -> None:
     write_status(tree / "run", "running")
-    code = "import sys; from coordnet.runs.directory import *; lock = claim(Path('run')); print(); input()"
+    code = "import sys; from coordnet.runs.directory import *; lock = lock_run_dir(Path('run')); print(); input()"
     with Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"\n"
         said = refused(capsys, *command.split())
         holder.kill()
     assert f"in use by pid {holder.pid} on {socket.gethostname()}" in said
-    with claim(tree / "run"):
+    with lock_run_dir(tree / "run"):
         assert f"pid {os.getpid()} on " in (tree / "run" / "run.lock").read_text()
 
 

@@ -25,7 +25,7 @@ def test_an_experiment_takes_a_step(name: str) -> None:
     config = make_config(f"experiment={name}", *scene, "trainer.batch_size=8")
     check_config(config)
     model = assemble(config)
-    for part in model.timed:
+    for part in model.scheduled_modules:
         part.on_step(0, config["max_steps"])
     batch = model.batches(0)
     prediction = model.forward_map(model.field, batch)
@@ -64,8 +64,10 @@ def test_what_the_command_line_sets_stays() -> None:
 
 
 def test_other_groups_are_given_back_too() -> None:
-    config = with_others("experiment=lego_instant", "forward_map=render", "network=siren", "signal=scene")
-    assert config["forward_map"] == make_config("forward_map=render")["forward_map"]
+    config = with_others(
+        "experiment=lego_instant", "forward_map=hierarchical", "network=siren", "signal=scene"
+    )
+    assert config["forward_map"] == make_config("forward_map=hierarchical")["forward_map"]
     assert config["network"] == make_config("network=siren")["network"]
     assert config["encoding"] == make_config("experiment=lego_instant")["encoding"]
 

@@ -9,8 +9,8 @@ from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.forward_maps.line_integral import Integrate
-from coordnet.forward_maps.point import Sample
+from coordnet.forward_maps.line_integral import LineIntegral
+from coordnet.forward_maps.point import PointEvaluation
 
 FILES = sorted((shipped.config_dir() / "forward_map").glob("*.yaml"))
 
@@ -27,33 +27,33 @@ def lengths(segments: Tensor) -> Tensor:
 def test_every_shipped_forward_map_builds_and_names_what_it_needs(name: str) -> None:
     forward_map = build(make_config(f"forward_map={name}")["forward_map"], "forward_map")
     assert isinstance(forward_map, ForwardMap)
-    assert forward_map.needs
+    assert forward_map.required_keys
 
 
 def test_sample_passes_the_field_through() -> None:
     coords = torch.rand(5, 2)
-    assert torch.equal(Sample()(torch.sin, {"coords": coords})["value"], coords.sin())
+    assert torch.equal(PointEvaluation()(torch.sin, {"coords": coords})["value"], coords.sin())
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 128])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_integral_of_a_constant_is_the_length(dim: int, num_samples: int) -> None:
     segments = lines(dim=dim)
-    value = Integrate(num_samples)(lambda x: torch.ones(len(x), 1), {"lines": segments})["value"]
+    value = LineIntegral(num_samples)(lambda x: torch.ones(len(x), 1), {"lines": segments})["value"]
     torch.testing.assert_close(value, lengths(segments))
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 128])
 def test_integral_of_a_linear_field_is_exact(num_samples: int) -> None:
     segments, slope = lines(), torch.tensor([[2.0, -3.0]])
-    value = Integrate(num_samples)(lambda x: x @ slope.T + 0.5, {"lines": segments})["value"]
+    value = LineIntegral(num_samples)(lambda x: x @ slope.T + 0.5, {"lines": segments})["value"]
     torch.testing.assert_close(value, lengths(segments) * (segments.mean(dim=1) @ slope.T + 0.5))
 
 
 def test_integral_of_a_gaussian_is_the_error_function() -> None:
     segments = lines().double()
     rate = 4.0
-    value = Integrate(512)(lambda x: (-rate * (x**2).sum(-1, keepdim=True)).exp(), {"lines": segments})[
+    value = LineIntegral(512)(lambda x: (-rate * (x**2).sum(-1, keepdim=True)).exp(), {"lines": segments})[
         "value"
     ]
     length = lengths(segments)
@@ -68,7 +68,7 @@ def test_integral_of_a_gaussian_is_the_error_function() -> None:
 def test_a_line_has_the_same_integral_backwards() -> None:
     segments = lines()
     forward, backward = (
-        Integrate(9)(lambda x: x.sin().sum(-1, keepdim=True), {"lines": s})["value"]
+        LineIntegral(9)(lambda x: x.sin().sum(-1, keepdim=True), {"lines": s})["value"]
         for s in (segments, segments.flip(1))
     )
     torch.testing.assert_close(forward, backward)
@@ -82,7 +82,7 @@ def test_the_field_is_evaluated_once_at_all_points(count: int) -> None:
         seen.append(coords.shape)
         return coords.repeat(1, 2)
 
-    value = Integrate(5)(field, {"lines": lines(count, dim=3)})["value"]
+    value = LineIntegral(5)(field, {"lines": lines(count, dim=3)})["value"]
     assert seen == [(count * 5, 3)]
     assert value.shape == (count, 6)
 
@@ -90,7 +90,7 @@ def test_the_field_is_evaluated_once_at_all_points(count: int) -> None:
 def test_gradients_reach_the_parameters() -> None:
     field = nn.Linear(2, 1)
     segments = lines()
-    Integrate(4)(field, {"lines": segments})["value"].sum().backward()
+    LineIntegral(4)(field, {"lines": segments})["value"].sum().backward()
     assert field.bias.grad is not None and field.weight.grad is not None
     torch.testing.assert_close(field.bias.grad, lengths(segments).sum()[None])
     torch.testing.assert_close(field.weight.grad, (lengths(segments) * segments.mean(dim=1)).sum(0)[None])
@@ -100,4 +100,4 @@ def test_no_samples_are_refused() -> None:
     with pytest.raises(
         UserError, match=r"^forward_map.num_samples=0 must be a whole number from 1 to 65536$"
     ):
-        Integrate(0)
+        LineIntegral(0)

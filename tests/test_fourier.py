@@ -85,7 +85,7 @@ def test_the_nyquist_rule_of_siren(samples: int, count: int) -> None:
     """floor(log2(n / 4)): the top band is above n / 16 and at most n / 8 cycles per unit of x, half the Nyquist one."""
     encoding = nyquist_positional(Domain((samples,)))
     assert bands(encoding) == [2**k for k in range(count)]
-    assert encoding.raw
+    assert encoding.includes_input
 
 
 def test_the_nyquist_rule_of_siren_goes_by_the_shortest_axis_and_the_training_samples() -> None:
@@ -132,7 +132,7 @@ def test_the_error_of_incodes_width_is_not_ours(make: Any, dim: int) -> None:
     assert (
         encoding(torch.zeros(3, dim)).shape[-1]
         == encoding.out_dim
-        == 2 * len(encoding.frequencies) + (dim * encoding.raw)
+        == 2 * len(encoding.frequencies) + (dim * encoding.includes_input)
     )
 
 
@@ -152,7 +152,9 @@ def test_the_error_of_tensorfs_detached_coordinates_is_not_ours(make: Any) -> No
     x = torch.tensor([0.2, -0.4], dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(encoding, x)
     amplitudes = x.new_ones(1) if encoding.amplitudes is None else encoding.amplitudes
-    expected = (amplitudes[:, None] * math.pi * encoding.frequencies).square().sum() + 2 * encoding.raw
+    expected = (
+        amplitudes[:, None] * math.pi * encoding.frequencies
+    ).square().sum() + 2 * encoding.includes_input
     torch.testing.assert_close(jacobian.square().sum(), expected, rtol=1e-10, atol=0)
 
 
@@ -469,7 +471,7 @@ def test_feature_frequencies_are_those_of_a_numerical_spectrum(encoding: Encodin
     peaks = spectrum.argmax(axis=0) / reach
     for feature in range(encoding.out_dim):
         f = abs(spoken[feature, axis].item())
-        is_input = encoding.raw and feature < 2
+        is_input = encoding.includes_input and feature < 2
         if is_input:
             assert spoken[feature].tolist() == [0, 0]
         elif f < 2 / reach:

@@ -32,7 +32,7 @@ from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import LOCK, claim, read_status
+from coordnet.runs.directory import LOCK, lock_run_dir, read_status
 from coordnet.signals.images.image_file import read_image
 from coordnet.training.run import read_config
 
@@ -302,10 +302,10 @@ def test_garbled_metrics(tmp_path: Path) -> None:
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
-        read_or_refused(lambda: metrics_file.salvage(path))
-        assert "\n" not in metrics_file.salvage(path)[1]
+        read_or_refused(lambda: metrics_file.read_valid_rows(path))
+        assert "\n" not in metrics_file.read_valid_rows(path)[1]
         read_or_refused(lambda: metrics_file.read(path))
-        read_or_refused(lambda: metrics_file.cut_back(path, 5))
+        read_or_refused(lambda: metrics_file.truncate_after(path, 5))
 
     fuzz(check, garbled("\n".join(LINES).encode()), 400)
     for content in (
@@ -332,10 +332,10 @@ def test_garbled_status(tmp_path: Path) -> None:
 
 
 def test_a_garbled_lock(tmp_path: Path) -> None:
-    with claim(tmp_path):
+    with lock_run_dir(tmp_path):
         (tmp_path / LOCK).write_bytes(b"\xff\n\0\nx")
         with pytest.raises(UserError, match="in use by") as error:
-            claim(tmp_path)
+            lock_run_dir(tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -490,7 +490,7 @@ def test_hostile_networks() -> None:
             network = build(drawn[1], "network", in_dim=5, out_dim=3)
             with torch.no_grad():
                 raw = network(torch.linspace(-1, 1, 10).reshape(2, 5))
-            assert raw.shape == (2, 3) and network.to_unit(raw).isfinite().all()
+            assert raw.shape == (2, 3) and network.output_activation(raw).isfinite().all()
 
         read_or_refused(answer)
 
@@ -501,7 +501,7 @@ def test_hostile_signals() -> None:
     def check(drawn: tuple[str, dict[str, Any]]) -> None:
         def observe() -> None:
             signal = build(drawn[1], "signal")
-            observed = signal.observe(torch.arange(min(3, signal.num_observations)))
+            observed = signal.get_batch(torch.arange(min(3, signal.num_observations)))
             assert all(values.isfinite().all() for values in observed.values())
 
         read_or_refused(observe)

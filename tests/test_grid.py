@@ -132,7 +132,7 @@ def test_fitted_to_the_training_pixels_it_is_bilinear_interpolation_of_them() ->
     image = Image(torch.rand(10, 14, 3), holdout=2)
     grid = Grid(image.domain, channels=3)
     field = Field(grid, Mlp(3, 3, depth=0, output="linear"), image.value_range)
-    batch = image.observe(torch.arange(image.num_observations))
+    batch = image.get_batch(torch.arange(image.num_observations))
     optimizer = torch.optim.LBFGS(field.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:

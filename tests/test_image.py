@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.forward_maps.point import Sample
-from coordnet.signals.base import Evaluation
+from coordnet.forward_maps.point import PointEvaluation
+from coordnet.signals.base import EvaluationResult
 from coordnet.signals.images import image as module
 from coordnet.signals.images.image import Image, image_from_array, skimage_image
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 SIZES = [(8, 8), (9, 7), (5, 12)]
 HOLDOUTS = [1, 2, 3, 4, 5]
@@ -29,7 +29,7 @@ def cell(image: Image, coords: Tensor) -> tuple[Tensor, Tensor]:
     return row.round().long(), column.round().long()
 
 
-def score(image: Image, wrong: Tensor | None = None) -> Evaluation:
+def score(image: Image, wrong: Tensor | None = None) -> EvaluationResult:
     """The evaluation of the true image, plus `wrong` (height, width) at each pixel."""
     truth = image.values(image.pixels)
 
@@ -38,7 +38,7 @@ def score(image: Image, wrong: Tensor | None = None) -> Evaluation:
         value = truth[row, column]
         return value if wrong is None else value + wrong[row, column, None]
 
-    return image.evaluate(field, lambda batch: Sample()(field, batch))
+    return image.evaluate(field, lambda batch: PointEvaluation()(field, batch))
 
 
 @pytest.mark.parametrize("shape", SIZES)
@@ -47,7 +47,7 @@ def test_observes_each_training_pixel_once_at_its_own_coordinate(
     shape: tuple[int, int], holdout: int
 ) -> None:
     image = Image(picture(*shape), holdout)
-    batch = Batches(image, None, 0)(0)
+    batch = BatchSampler(image, None, 0)(0)
     row, column = cell(image, batch["coords"])
     expected = [(y, x) for y in range(0, shape[0], holdout) for x in range(0, shape[1], holdout)]
     assert sorted(zip(row.tolist(), column.tolist(), strict=True)) == expected
@@ -109,7 +109,7 @@ def test_without_a_hold_out_all_is_training() -> None:
 def test_pixels_are_kept_as_bytes_and_scaled_per_batch() -> None:
     image = Image(torch.tensor([[[0], [51], [255]]], dtype=torch.uint8))
     assert image.pixels.dtype == torch.uint8
-    value = image.observe(torch.arange(3))["value"]
+    value = image.get_batch(torch.arange(3))["value"]
     assert value.dtype == torch.float32
     torch.testing.assert_close(value[:, 0], torch.tensor([0, 0.2, 1]))
 

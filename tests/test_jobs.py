@@ -16,7 +16,7 @@ from support import SMALL, coordnet, make_config
 
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
-from coordnet.runs.directory import claim, read_status
+from coordnet.runs.directory import lock_run_dir, read_status
 from coordnet.sweeps import jobs
 from coordnet.sweeps.jobs import run_jobs, status_of
 from coordnet.sweeps.sweep import check_settings, create_sweep, read_sweep
@@ -103,7 +103,7 @@ def test_two_drivers_on_one_sweep_run_each_job_once(tmp_path: Path) -> None:
 
 def test_a_job_that_another_driver_holds_is_waited_for(tmp_path: Path) -> None:
     make_sweep(tmp_path / "sweep", ("none", "none"))
-    held = claim(tmp_path / "sweep" / "0-none-0")
+    held = lock_run_dir(tmp_path / "sweep" / "0-none-0")
     threading.Timer(6, held.close).start()
     started = time.monotonic()
     run_jobs(tmp_path / "sweep", 2, ALLOW)

@@ -55,7 +55,7 @@ def test_a_trained_encoding_is_measured_too(encoding: str, tmp_path: Path) -> No
 def test_the_file_holds_the_kernel_of_the_weights_at_its_step(watched: Path) -> None:
     record = np.load(watched / "ntk-0000012.npz", allow_pickle=False)
     model = load_model(watched, "last")[1]
-    batch = model.batches.signal.observe(even_index(model.batches.signal.num_observations, 20))
+    batch = model.batches.signal.get_batch(even_index(model.batches.signal.num_observations, 20))
     assert np.array_equal(record["coords"], batch["coords"])
     kernel = ntk.tangent_kernel(in_double(model.field), batch["coords"].double())
     np.testing.assert_allclose(record["kernel"], kernel, rtol=1e-6)
@@ -163,7 +163,7 @@ def test_a_baseline_has_no_kernel(tmp_path: Path) -> None:
         (["+ntk.at=5"], "must have the keys points and steps, and no others"),
         (["ntk.points=385"], r"ntk\.points=385 must be at most the 384 observations of this signal"),
         (
-            ["ntk.points=1", "signal=ct_phantom", "forward_map=integrate"],
+            ["ntk.points=1", "signal=ct_phantom", "forward_map=line_integral"],
             "needs a field that is observed directly",
         ),
     ],

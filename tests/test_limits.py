@@ -155,9 +155,9 @@ class Sample(NamedTuple):
 
 class Soak(NamedTuple):
     directory: Path
-    samples: list[Sample]
+    samples: list[PointEvaluation]
 
-    def quarter(self, number: int) -> list[Sample]:
+    def quarter(self, number: int) -> list[PointEvaluation]:
         share = len(self.samples) // 4
         return self.samples[number * share : (number + 1) * share]
 
@@ -342,10 +342,10 @@ def test_what_takes_more_than_a_limit_of_four_gibibytes_is_one_line(tmp_path: Pa
     ],
 )
 def test_memory_that_is_not_there_is_one_line(error: Exception, said: str) -> None:
-    with pytest.raises(UserError, match=said), memory.telling_of_memory():
+    with pytest.raises(UserError, match=said), memory.reraise_out_of_memory():
         raise error
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(RuntimeError, match="another"), memory.telling_of_memory():
+    with pytest.raises(RuntimeError, match="another"), memory.reraise_out_of_memory():
         raise RuntimeError("another")

@@ -13,8 +13,8 @@ from coordnet.export import mesh as module
 from coordnet.export import mesh_file
 from coordnet.export.mesh import grid, mesh, painted, surface
 from coordnet.export.mesh_file import Mesh
-from coordnet.forward_maps.hierarchical import Render
-from coordnet.forward_maps.occupancy_grid import March
+from coordnet.forward_maps.hierarchical import HierarchicalRenderer
+from coordnet.forward_maps.occupancy_grid import OccupancyGridRenderer
 
 CENTER = torch.tensor([0.3, -0.2, 0.1])
 CELL = 2 / 48
@@ -103,12 +103,12 @@ def test_a_density_that_is_the_same_everywhere_or_no_number_has_no_surface(densi
 
 
 def test_cells_known_to_be_empty_have_no_surface() -> None:
-    rays = March(num_samples=32, resolution=2)
+    rays = OccupancyGridRenderer(num_samples=32, resolution=2)
     # Cells run through x first: those of x < 0 are empty.
     rays.occupancy.occupied[[0, 2, 4, 6]] = False
     coords = torch.tensor([[-0.1, 0.0, 0.0], [0.1, 0.0, 0.0], [0.1, 0.9, 0.0]])
     assert rays.density(Solid(), coords)[:, 0].tolist() == [0, 1e4, 0]
-    assert Render().density(Solid(), coords)[:, 0].tolist() == [1e4, 1e4, 0]
+    assert HierarchicalRenderer().density(Solid(), coords)[:, 0].tolist() == [1e4, 1e4, 0]
     vertices, _, _ = surface(grid(lambda places: rays.density(Solid(), places), 32), 11.0)
     assert vertices[:, 0].min() > -1 / 16
 
@@ -156,7 +156,7 @@ def test_obj_holds_places_colors_and_triangles_counted_from_1(tmp_path: Path) ->
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Holds the ball, in a world whose box is around (10, 20, 30) with half a side of 2."""
     signal = SimpleNamespace(center=torch.tensor([10.0, 20.0, 30.0]), half_size=2.0)
-    model = SimpleNamespace(forward_map=Render(), field=Ball())
+    model = SimpleNamespace(forward_map=HierarchicalRenderer(), field=Ball())
     monkeypatch.setattr(module, "load_scene", lambda *_: (signal, model))
     return tmp_path
 

@@ -43,7 +43,7 @@ def test_maps_in_dim_to_out_dim_for_any_batch_shape(
 ) -> None:
     network = make(file, in_dim, out_dim)
     raw = network(features(*shape, in_dim))
-    assert raw.shape == network.to_unit(raw).shape == (*shape, out_dim)
+    assert raw.shape == network.output_activation(raw).shape == (*shape, out_dim)
     assert raw.isfinite().all()
 
 
@@ -56,7 +56,7 @@ def test_each_point_is_mapped_on_its_own(file: Path) -> None:
 @every_network
 def test_every_parameter_and_the_input_have_finite_gradients(file: Path) -> None:
     network, x = make(file), features(20, 6).requires_grad_()
-    network.to_unit(network(x)).square().sum().backward()
+    network.output_activation(network(x)).square().sum().backward()
     for tensor in (x, *network.parameters()):
         assert tensor.grad is not None and tensor.grad.isfinite().all() and tensor.grad.any()
 
@@ -83,7 +83,7 @@ def test_moves_to_other_dtypes(file: Path) -> None:
 
 @every_network
 def test_to_unit_rises_through_one_half(file: Path) -> None:
-    unit = make(file).to_unit(torch.tensor([-1.0, 0.0, 1.0]))
+    unit = make(file).output_activation(torch.tensor([-1.0, 0.0, 1.0]))
     assert unit[1] == 0.5
     assert 0 <= unit[0] < unit[1] < unit[2] <= 1
 
@@ -160,7 +160,7 @@ def test_mlp_is_its_formula() -> None:
     h = (h @ w1.T + b1).clamp(min=0)
     expected = h @ network.out.weight.T + network.out.bias
     torch.testing.assert_close(network(x), expected)
-    torch.testing.assert_close(network.to_unit(expected), 1 / (1 + (-expected).exp()))
+    torch.testing.assert_close(network.output_activation(expected), 1 / (1 + (-expected).exp()))
 
 
 @pytest.mark.parametrize("skip", [1, 2, 3])
@@ -242,7 +242,7 @@ def test_siren_refuses_an_omega_of_zero(name: str) -> None:
 
 
 def test_siren_output_in_minus_one_to_one_is_read_as_zero_to_one() -> None:
-    assert Siren(2, 1).to_unit(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0, 0.5, 1]
+    assert Siren(2, 1).output_activation(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [0, 0.5, 1]
 
 
 def test_siren_asks_for_float32() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from coordnet.metrics.scores import psnr
 from coordnet.signals.scenes.blender import blender
 from coordnet.signals.scenes.posed_images import PosedImages, Views, composite
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 Batch = dict[str, Tensor]
 
@@ -48,7 +48,7 @@ VIEWS = {"view_psnr/0000", "view_psnr/0001"}
 
 
 def test_an_observation_is_the_ray_and_the_color_of_a_pixel(signal: PosedImages) -> None:
-    batch = signal.observe(torch.tensor([0, 16 * 12 * 2 + 16 * 3 + 5]))
+    batch = signal.get_batch(torch.tensor([0, 16 * 12 * 2 + 16 * 3 + 5]))
     origins, directions = signal.train.cameras.rays(
         torch.tensor([0, 2]), torch.tensor([[0.5, 0.5], [5.5, 3.5]])
     )
@@ -65,16 +65,16 @@ def test_an_observation_is_the_ray_and_the_color_of_a_pixel(signal: PosedImages)
 @pytest.mark.parametrize("background, value", [("white", 1.0), ("black", 0.0)])
 def test_transparent_pixels_show_the_background(tmp_path: Path, background: str, value: float) -> None:
     write_split(tmp_path, "train", [picture(0) * 0])
-    batch = blender(str(tmp_path), background=background).observe(torch.arange(48))  # type: ignore[arg-type]
+    batch = blender(str(tmp_path), background=background).get_batch(torch.arange(48))  # type: ignore[arg-type]
     assert (batch["value"] == value).all() and (batch["background"] == value).all()
 
 
 def test_random_backgrounds_are_uniform_and_a_function_of_the_pixel(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [picture(i, (64, 64)) * 0 for i in range(2)])
     signal = blender(str(tmp_path), background="random")
-    batch = signal.observe(torch.arange(signal.num_observations))
+    batch = signal.get_batch(torch.arange(signal.num_observations))
     torch.testing.assert_close(batch["value"], batch["background"])
-    again = signal.observe(torch.tensor([5000]))["background"]
+    again = signal.get_batch(torch.tensor([5000]))["background"]
     torch.testing.assert_close(again[0], batch["background"][5000])
     # An even lattice: far nearer than 8192 random draws, whose mean has standard deviation 0.003.
     assert (batch["background"].mean(dim=0) - 0.5).abs().max() < 2e-3
@@ -82,7 +82,7 @@ def test_random_backgrounds_are_uniform_and_a_function_of_the_pixel(tmp_path: Pa
 
 
 def test_batches_are_functions_of_seed_and_step(signal: PosedImages) -> None:
-    first, second = (Batches(signal, 32, seed=1)(7) for _ in range(2))
+    first, second = (BatchSampler(signal, 32, seed=1)(7) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

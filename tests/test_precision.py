@@ -9,7 +9,7 @@ from support import make_config
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.training.callbacks.adaptive_precision import closeness
 from coordnet.training.run import load_model, resume, start
-from coordnet.training.runtime import CLOSE
+from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 
 # Twelve pixels, which a small network has by heart soon.
 TINY = (
@@ -34,7 +34,7 @@ def in_float32(directory: Path) -> bool:
 def test_a_close_fit_goes_over_to_float32_and_stays_there(tmp_path: Path) -> None:
     train(tmp_path / "run", "adaptive")
     scores = [row["train/psnr"] for row in metrics_file.read(tmp_path / "run" / "metrics.csv")]
-    assert scores[0] < CLOSE < max(scores)
+    assert scores[0] < ADAPTIVE_PSNR_DB < max(scores)
     assert in_float32(tmp_path / "run")
     _, model = load_model(tmp_path / "run", "last")
     assert model.field.precision == "float32"

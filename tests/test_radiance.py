@@ -25,7 +25,7 @@ RADIANCE = sorted(file.stem for file in (shipped.config_dir() / "radiance").glob
 DIRECTIONS = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "direction").glob("*.yaml"))
 APPEARANCES = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "appearance").glob("*.yaml"))
 ENCODINGS = sorted(file.stem for file in (shipped.config_dir() / "encoding").glob("*.yaml"))
-SCENE = ("forward_map=render", "network.depth=1", "network.width=8")
+SCENE = ("forward_map=hierarchical", "network.depth=1", "network.width=8")
 
 
 class Empty(Signal):
@@ -206,6 +206,6 @@ def test_errors_name_the_key(overrides: list[str], message: str) -> None:
 
 def test_a_field_and_a_forward_map_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^forward_map=Render needs a radiance field; choose one"):
-        assemble(make_config("forward_map=render"))
+        assemble(make_config("forward_map=hierarchical"))
     with pytest.raises(UserError, match=r"^radiance: a radiance field has 3 dimensions"):
         assemble(make_config("radiance=nerf"))

@@ -10,26 +10,26 @@ from support import make_config
 from coordnet.coords import Domain
 from coordnet.encodings.identity import Identity
 from coordnet.fields.field import Field
-from coordnet.forward_maps.point import Sample
+from coordnet.forward_maps.point import PointEvaluation
 from coordnet.losses.mse import mse
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.lines.waveform import chirp
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 from coordnet.training.callbacks.evaluation import is_picture_step, picture_steps
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 from coordnet.training.run import start
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
-def reconstruction(**options: object) -> Reconstruction:
+def reconstruction(**options: object) -> FieldModule:
     torch.manual_seed(0)
     field = Field(Identity(Domain((64,))), Mlp(1, 1, depth=1, width=8))
-    batches = Batches(chirp(64, 1, 1.0, 4.0), 16, seed=0)
-    return Reconstruction(field, Sample(), batches, SGD, **options)  # type: ignore[arg-type]
+    batches = BatchSampler(chirp(64, 1, 1.0, 4.0), 16, seed=0)
+    return FieldModule(field, PointEvaluation(), batches, SGD, **options)  # type: ignore[arg-type]
 
 
-def fit(model: Reconstruction, steps: int) -> L.Trainer:
+def fit(model: FieldModule, steps: int) -> L.Trainer:
     trainer = L.Trainer(
         max_steps=steps,
         max_epochs=-1,

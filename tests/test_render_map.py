@@ -12,8 +12,13 @@ from torch import Tensor
 
 from coordnet.config.assemble import assemble
 from coordnet.errors import UserError
-from coordnet.forward_maps.hierarchical import RayBundle, Rays, Render, bounds, densities
-from coordnet.forward_maps.occupancy_grid import March
+from coordnet.forward_maps.hierarchical import (
+    HierarchicalRenderer,
+    RayBundle,
+    bounds,
+    densities,
+)
+from coordnet.forward_maps.occupancy_grid import OccupancyGridRenderer
 from coordnet.rendering import volume
 from coordnet.rendering.occupancy_grid import Occupancy
 from coordnet.runs import checkpoint, metrics_file
@@ -33,14 +38,14 @@ SCENE = (
 )
 ALLOW = ("scenes.",)
 MARCH = (
-    "forward_map=march",
+    "forward_map=occupancy_grid",
     "forward_map.every=4",
     "forward_map.warmup=8",
     "forward_map.resolution=8",
     "forward_map.budget=4096",
 )
 RENDER = (
-    "forward_map=render",
+    "forward_map=hierarchical",
     "forward_map.num_samples=16",
     "forward_map.num_fine=8",
     "forward_map.coarse=true",
@@ -58,11 +63,11 @@ def batch(count: int = 200) -> dict[str, Tensor]:
     return dict(zip(("origins", "directions"), rays(count), strict=True))
 
 
-def maps() -> list[Rays]:
+def maps() -> list[VolumeRenderer]:
     return [
-        Render(num_samples=48),
-        Render(num_samples=16, num_fine=16),
-        March(resolution=16, num_samples=64, budget=2**14, every=1, warmup=0),
+        HierarchicalRenderer(num_samples=48),
+        HierarchicalRenderer(num_samples=16, num_fine=16),
+        OccupancyGridRenderer(resolution=16, num_samples=64, budget=2**14, every=1, warmup=0),
     ]
 
 
@@ -151,7 +156,7 @@ def test_a_step_that_sees_nothing_still_steps(make: int) -> None:
 def test_marching_sees_what_stratified_sampling_sees() -> None:
     """With every cell occupied and as many samples."""
     field, given = small_field(shift=1.0), batch()
-    march, render = March(min_weight=0.0).eval(), Render(num_samples=32).eval()
+    march, render = OccupancyGridRenderer(min_weight=0.0).eval(), HierarchicalRenderer(num_samples=32).eval()
     seen, expected = march(field, given), render(field, given)
     for name, tensor in expected.items():
         torch.testing.assert_close(seen[name], tensor, atol=1e-5, rtol=1e-4)
@@ -170,7 +175,7 @@ def test_what_training_leaves_out_is_hardly_missed() -> None:
     field, given = small_field(shift=2.0, scale=10.0), batch()
     values = []
     for warmup in (0, 100):
-        march = March(every=1000, warmup=warmup)
+        march = OccupancyGridRenderer(every=1000, warmup=warmup)
         march.on_step(1, 1000)
         values.append(march(field, given)["value"])
     difference = (values[0] - values[1]).abs().max()
@@ -180,7 +185,7 @@ def test_what_training_leaves_out_is_hardly_missed() -> None:
 def test_evaluation_leaves_out_what_training_does() -> None:
     """Samples of small weight are as nothing: those behind them are not dimmed, wherever they are."""
     field, given = small_field(shift=2.0, scale=10.0), batch()
-    march = March(num_samples=192, min_weight=0.02).eval()
+    march = OccupancyGridRenderer(num_samples=192, min_weight=0.02).eval()
     march.samples.fill_(192)
     bundle = RayBundle(given["origins"], given["directions"], torch.ones(200, 3))
     near, far = volume.box(*bundle[:2])
@@ -209,15 +214,18 @@ def test_fine_samples_gather_where_the_ball_is() -> None:
     hit = distance.isfinite()[:, 0]
     errors = [
         (forward_map.eval()(Solid(), given)["depth"] - distance)[hit].abs().median()
-        for forward_map in (Render(num_samples=32), Render(num_samples=16, num_fine=16))
+        for forward_map in (
+            HierarchicalRenderer(num_samples=32),
+            HierarchicalRenderer(num_samples=16, num_fine=16),
+        )
     ]
     assert errors[1] < 0.7 * errors[0]
 
 
 def test_a_coarse_field_learns_from_its_own_colors() -> None:
-    forward_map = Render(num_samples=8, num_fine=8, coarse=True)
+    forward_map = HierarchicalRenderer(num_samples=8, num_fine=8, coarse=True)
     coarse = small_field(shift=1.0)
-    forward_map.own(lambda: coarse)
+    forward_map.build_auxiliary_fields(lambda: coarse)
     assert set(forward_map.losses) == {"mse", "coarse"}
     prediction = forward_map(small_field(shift=1.0), batch())
     loss = forward_map.losses["coarse"][1](prediction, {"value": torch.zeros(200, 3)})
@@ -292,7 +300,7 @@ def test_a_few_cells_at_a_time_come_to_the_same() -> None:
 
 
 def test_samples_grow_as_space_empties() -> None:
-    march = March(num_samples=128, budget=4096, resolution=16, every=1, warmup=0)
+    march = OccupancyGridRenderer(num_samples=128, budget=4096, resolution=16, every=1, warmup=0)
     counts = []
     for step in range(3):
         march.on_step(step, 100)
@@ -301,7 +309,7 @@ def test_samples_grow_as_space_empties() -> None:
     # A ray through the whole box has 32 parts of which the ball takes a fifth.
     assert counts[0] >= 64
     assert all(32 <= count <= 128 for count in counts)
-    everything = March(num_samples=128, budget=1024, every=1, warmup=10)
+    everything = OccupancyGridRenderer(num_samples=128, budget=1024, every=1, warmup=10)
     everything.on_step(0, 100)
     everything(Solid(), batch(256))
     assert everything.samples == 32
@@ -309,7 +317,7 @@ def test_samples_grow_as_space_empties() -> None:
 
 def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
     """The estimate of memory takes a step of its own, before the first."""
-    march = March(resolution=8, every=1, warmup=0)
+    march = OccupancyGridRenderer(resolution=8, every=1, warmup=0)
     march(Solid(), batch())
     assert march.occupancy.occupied.all()
     march.on_step(0, 10)
@@ -321,7 +329,7 @@ def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
 
 def test_a_coarse_field_needs_fine_samples() -> None:
     with pytest.raises(UserError, match=r"^forward_map\.coarse=true needs forward_map\.num_fine"):
-        Render(coarse=True)
+        HierarchicalRenderer(coarse=True)
 
 
 # Runs
@@ -358,14 +366,14 @@ def test_a_ball_is_learned(tmp_path: Path) -> None:
 
 
 def test_encodings_learn_at_their_own_rate() -> None:
-    model = assemble(config("forward_map=render", "optimizer.encoding_lr=0.2"), ALLOW)
+    model = assemble(config("forward_map=hierarchical", "optimizer.encoding_lr=0.2"), ALLOW)
     groups = model.configure_optimizers()["optimizer"].param_groups
     encoding = {parameter.data_ptr() for parameter in model.field.encoding.parameters()}
     assert [group["lr"] for group in groups] == [0.01, 0.2]
     assert {parameter.data_ptr() for parameter in groups[1]["params"]} == encoding
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     fixed = assemble(
-        config("forward_map=render", "optimizer.encoding_lr=0.2", encoding=("positional",)), ALLOW
+        config("forward_map=hierarchical", "optimizer.encoding_lr=0.2", encoding=("positional",)), ALLOW
     )
     assert len(fixed.configure_optimizers()["optimizer"].param_groups) == 1
 
@@ -373,19 +381,21 @@ def test_encodings_learn_at_their_own_rate() -> None:
 @pytest.mark.parametrize("rate", ["-1", "fast", "true"])
 def test_a_rate_that_is_none_is_refused(rate: str) -> None:
     with pytest.raises(UserError, match=r"^optimizer\.encoding_lr="):
-        assemble(config("forward_map=render", f"optimizer.encoding_lr={rate}"), ALLOW)
+        assemble(config("forward_map=hierarchical", f"optimizer.encoding_lr={rate}"), ALLOW)
 
 
 def test_a_signal_without_rays_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"^forward_map=Render needs origins, directions, but the signal observes"
     ):
-        assemble(make_config("signal=sphere", "radiance=small", "forward_map=render", "encoding=identity"))
+        assemble(
+            make_config("signal=sphere", "radiance=small", "forward_map=hierarchical", "encoding=identity")
+        )
 
 
 def test_balls_are_a_signal() -> None:
     """What these tests train on sees the ball as the field of the ball does."""
     signal = Balls(64)
-    given = signal.observe(torch.arange(64))
-    seen = Render(num_samples=512).eval()(Solid(), given)
+    given = signal.get_batch(torch.arange(64))
+    seen = HierarchicalRenderer(num_samples=512).eval()(Solid(), given)
     assert (seen["value"] - given["value"]).abs().median() < 0.02

@@ -30,7 +30,7 @@ from coordnet.reports.report import summary, write_report
 from coordnet.reports.results import load
 from coordnet.reports.tables import difference_table, markdown, row_table
 from coordnet.reports.variants import equal_seconds, fairness, job_names, main_score, make_rows
-from coordnet.runs.directory import claim
+from coordnet.runs.directory import lock_run_dir
 from coordnet.sweeps.sweep import create_sweep, read_sweep
 from coordnet.training.run import start
 
@@ -373,7 +373,7 @@ def test_a_sweep_without_any_result_has_a_report(tmp_path: Path, status: str) ->
 
 def test_a_job_that_is_running_is_not_taken_for_killed(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path, [job("a", status="running", steps=(0, 50)), job("b")])
-    with claim(directory / "0-a"):
+    with lock_run_dir(directory / "0-a"):
         assert write_report(directory) == ["running", "finished"]
     assert write_report(directory) == ["killed", "finished"]
 

@@ -17,8 +17,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from coordnet.errors import Diverged, UserError
 from coordnet.export.image import pixel_centers, render
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import claim, is_held, read_status, write_status, write_text
-from coordnet.training.module import Reconstruction
+from coordnet.runs.directory import is_locked, lock_run_dir, read_status, write_status, write_text
+from coordnet.training.module import FieldModule
 from coordnet.training.run import load_model, read_config, resume, start
 
 # Bytes: events without pictures have fewer.
@@ -74,20 +74,20 @@ def test_tensorboard_has_a_score_before_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its pictures, however slow the writer: a reader sees them at once, and no step waits for it."""
-    step, write, seen = Reconstruction.training_step, RecordWriter.write, {}
+    step, write, seen = FieldModule.training_step, RecordWriter.write, {}
 
     def slow(writer: RecordWriter, data: bytes) -> None:
         time.sleep(0.3 * (len(data) > PICTURE))
         write(writer, data)
 
-    def looked_at(model: Reconstruction, *arguments: object) -> torch.Tensor:
+    def looked_at(model: FieldModule, *arguments: object) -> torch.Tensor:
         if model.global_step in (5, 10):
             events = EventAccumulator(str(tmp_path / "run" / "tb"), size_guidance={"images": 0}).Reload()
             seen[model.global_step] = events
         return step(model, *arguments)
 
     monkeypatch.setattr(RecordWriter, "write", slow)
-    monkeypatch.setattr(Reconstruction, "training_step", looked_at)
+    monkeypatch.setattr(FieldModule, "training_step", looked_at)
     start(make_config(*SMALL), tmp_path / "run")
     assert [event.step for event in seen[5].Scalars("val/psnr")] == [0, 5]
     assert {event.step for tag in seen[10].Tags()["images"] for event in seen[10].Images(tag)} == {0, 10}
@@ -140,18 +140,18 @@ def test_a_directory_holds_one_run(finished: Path) -> None:
 
 @pytest.mark.reliability("T26")
 def test_a_claimed_directory_is_refused_to_another_process(tmp_path: Path) -> None:
-    with claim(tmp_path):
-        assert is_held(tmp_path)
+    with lock_run_dir(tmp_path):
+        assert is_locked(tmp_path)
         with pytest.raises(UserError, match=f"in use by pid {os.getpid()} on "):
-            claim(tmp_path)
-    assert not is_held(tmp_path)
-    claim(tmp_path).close()
+            lock_run_dir(tmp_path)
+    assert not is_locked(tmp_path)
+    lock_run_dir(tmp_path).close()
 
 
 def test_a_run_whose_process_is_gone_was_killed(tmp_path: Path) -> None:
     write_status(tmp_path, "running")
     assert read_status(tmp_path)["status"] == "killed"
-    with claim(tmp_path):
+    with lock_run_dir(tmp_path):
         assert read_status(tmp_path)["status"] == "running"
 
 
@@ -194,14 +194,14 @@ class TestMetricsFile:
             metrics_file.append(path, {"step": step, "a": 1.0})
         with path.open("a") as file:
             file.write("15,1.")
-        metrics_file.cut_back(path, 5)
+        metrics_file.truncate_after(path, 5)
         metrics_file.append(path, {"step": 7.0, "a": 2.0})
         assert [row["step"] for row in metrics_file.read(path)] == [0, 5, 7]
 
     @pytest.mark.parametrize("torn", ["", "step,a"])
     def test_a_file_without_a_whole_header_starts_anew(self, tmp_path: Path, torn: str) -> None:
         (tmp_path / "metrics.csv").write_text(torn)
-        metrics_file.cut_back(tmp_path / "metrics.csv", -1)
+        metrics_file.truncate_after(tmp_path / "metrics.csv", -1)
         metrics_file.append(tmp_path / "metrics.csv", {"step": 0.0, "a": 1.0})
         assert metrics_file.read(tmp_path / "metrics.csv") == [{"step": 0.0, "a": 1.0}]
 

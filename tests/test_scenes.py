@@ -184,7 +184,7 @@ def test_pixels_are_means_of_exact_colors(name: str) -> None:
     hits = make(name, 8.0, 0).trace(*cameras.rays(torch.zeros(len(places), dtype=torch.long), places))
     opaque = hits.hit.reshape(-1, 4).all(dim=1)
     mean = hits.color.reshape(-1, 4, 3).mean(dim=1)
-    batch = signal.observe(torch.arange(16 * 16))
+    batch = signal.get_batch(torch.arange(16 * 16))
     assert opaque.sum() > 10
     assert (batch["value"] - mean)[opaque].abs().max() < 1 / 510 + 1e-6
 
@@ -231,7 +231,7 @@ def test_a_scene_that_is_written_and_read_back_is_the_same(tmp_path: Path) -> No
     assert make_scene(tmp_path / "out").returncode == 0
     written, made = blender(str(tmp_path / "out")), known_scene("shine", **SMALL)
     index = torch.arange(made.num_observations)
-    expected, found = made.observe(index), written.observe(index)
+    expected, found = made.get_batch(index), written.get_batch(index)
     for name, tolerance in {"origins": 1e-5, "directions": 1e-5, "value": 1 / 510}.items():
         torch.testing.assert_close(found[name], expected[name], atol=tolerance, rtol=0)
     assert set(written.held_out) == {"val", "test"}

@@ -15,10 +15,10 @@ from coordnet.coords import Domain
 from coordnet.encodings.fourier import positional
 from coordnet.errors import UserError
 from coordnet.fields.field import Field
-from coordnet.forward_maps.point import Sample
+from coordnet.forward_maps.point import PointEvaluation
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.multiscale import Multiscale, multiscale
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 
 def pixels(height: int = 16, width: int = 24, channels: int = 3) -> Tensor:
@@ -66,7 +66,7 @@ def test_without_a_held_out_scale_there_is_no_test() -> None:
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 def test_an_observation_is_the_mean_of_a_block_at_its_center(factor: int) -> None:
     picture = pixels()
-    batch = Batches(Multiscale(picture, (factor,), ()), None, 0)(0)
+    batch = BatchSampler(Multiscale(picture, (factor,), ()), None, 0)(0)
     means = block_reduce(picture.numpy(), (factor, factor, 1), np.mean)
     centers = block_reduce(Domain((24, 16)).grid().numpy(), (factor, factor, 1), np.mean)
     count = means.shape[0] * means.shape[1]
@@ -78,7 +78,7 @@ def test_an_observation_is_the_mean_of_a_block_at_its_center(factor: int) -> Non
 @pytest.mark.parametrize("factor", [1, 4])
 def test_the_covariance_is_that_of_a_point_drawn_uniformly_from_the_pixel(factor: int) -> None:
     signal = Multiscale(pixels(), (factor,), ())
-    batch = signal.observe(torch.tensor([5]))
+    batch = signal.get_batch(torch.tensor([5]))
     rng = np.random.default_rng(0)
     side = factor * signal.domain.spacing
     points = batch["coords"].numpy() + side * (rng.random((1_000_000, 2)) - 0.5)
@@ -99,7 +99,7 @@ def test_every_scale_keeps_the_mean_of_the_image(channels: int) -> None:
 @pytest.mark.parametrize("factors", [(1, 4), (2, 3, 1), (4, 8)])
 def test_scales_are_drawn_equally_often_and_so_are_the_pixels_of_each(factors: tuple[int, ...]) -> None:
     signal = Multiscale(pixels(24, 48), factors, ())
-    batch = signal.observe(torch.arange(signal.num_observations))
+    batch = signal.get_batch(torch.arange(signal.num_observations))
     width = (batch["covariance"][:, 0, 0] * 12).sqrt() / signal.domain.spacing
     # Widths in whole pixels, from float32.
     found, counts = width.round().unique(return_counts=True)
@@ -125,12 +125,12 @@ def test_the_image_is_cut_to_whole_blocks_of_every_scale() -> None:
 
 def test_only_an_encoding_that_integrates_tells_the_scales_apart() -> None:
     signal = Multiscale(pixels(), (1, 4), ())
-    batch = signal.observe(torch.arange(64))
+    batch = signal.get_batch(torch.arange(64))
     wide = batch | {"covariance": 4 * batch["covariance"]}
     for integrates in (False, True):
         encoding = positional(signal.domain, integrates=integrates)
         field = Field(encoding, Mlp(encoding.out_dim, 3, depth=1, width=16), signal.value_range)
-        same = torch.equal(Sample()(field, batch)["value"], Sample()(field, wide)["value"])
+        same = torch.equal(PointEvaluation()(field, batch)["value"], PointEvaluation()(field, wide)["value"])
         assert same != integrates
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.base import Evaluation
+from coordnet.signals.base import EvaluationResult
 from coordnet.signals.lines.sequence import Sequence, sequence, smooth
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 KINDS = ("smooth", "stepped", "random")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -23,7 +23,7 @@ def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     raise AssertionError("a sequence is scored on the field")
 
 
-def score(signal: Sequence, at_position: Callable[[Tensor], Tensor]) -> Evaluation:
+def score(signal: Sequence, at_position: Callable[[Tensor], Tensor]) -> EvaluationResult:
     """Evaluate the field with the values `at_position` (n, 1) at positions (n,)."""
     return signal.evaluate(lambda coords: at_position(signal.domain.position(coords)[:, 0]), unused)
 
@@ -41,7 +41,7 @@ def test_the_truth_scores_zero_everywhere(kind: str, num_samples: int) -> None:
 @every_kind
 @pytest.mark.parametrize("num_samples", [2, 8, 9, 1000])
 def test_training_values_have_mean_zero_and_mean_square_one(kind: str, num_samples: int) -> None:
-    value = Batches(sequence(num_samples, kind, seed=5), None, 0)(0)["value"].double()
+    value = BatchSampler(sequence(num_samples, kind, seed=5), None, 0)(0)["value"].double()
     assert value.shape == (num_samples, 1)
     # Values are rounded to float32.
     assert value.mean() == pytest.approx(0, abs=1e-6)
@@ -165,13 +165,13 @@ def test_what_lies_past_the_end_does_not_change_what_is_trained_on(kind: str) ->
 @every_kind
 def test_same_seed_same_signal(kind: str) -> None:
     index = torch.arange(32)
-    first, second, other = (sequence(32, kind, seed).observe(index)["value"] for seed in (1, 1, 2))
+    first, second, other = (sequence(32, kind, seed).get_batch(index)["value"] for seed in (1, 1, 2))
     assert torch.equal(first, second) and not torch.allclose(first, other)
 
 
 def test_observes_every_position_at_its_cell_center() -> None:
     signal = sequence(10, "random")
-    batch = Batches(signal, None, 0)(0)
+    batch = BatchSampler(signal, None, 0)(0)
     assert signal.num_observations == 10
     assert torch.equal(batch["coords"], signal.domain.grid())
     assert torch.equal(batch["value"], signal.training_grid())
@@ -228,10 +228,10 @@ def test_shipped_config_states_the_defaults() -> None:
     node = make_config("signal=sequence", "seed=0")["signal"]
     built, default = build(node, "signal"), sequence()
     index = torch.arange(256)
-    assert torch.equal(built.observe(index)["value"], default.observe(index)["value"])
+    assert torch.equal(built.get_batch(index)["value"], default.get_batch(index)["value"])
     assert built.num_scored == default.num_scored == 320
     other = build(make_config("signal=sequence", "seed=1")["signal"], "signal")
-    assert not torch.equal(other.observe(index)["value"], default.observe(index)["value"])
+    assert not torch.equal(other.get_batch(index)["value"], default.get_batch(index)["value"])
 
 
 @pytest.mark.parametrize(

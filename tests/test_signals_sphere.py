@@ -9,7 +9,7 @@ from torch import Tensor
 from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.signals.synthetic.sphere import Sphere, equirectangular, fibonacci_lattice
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 
 def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ def test_the_truth_scores_zero_and_training_values_are_standardised(num_samples:
     # Values are rounded to float32.
     evaluation = signal.evaluate(true_field(signal), unused)
     assert evaluation.metrics == pytest.approx({"train/nmse": 0, "test/nmse": 0}, abs=1e-10)
-    values = Batches(signal, None, 0)(0)["value"].double()
+    values = BatchSampler(signal, None, 0)(0)["value"].double()
     assert values.shape == (num_samples, 1)
     assert values.mean() == pytest.approx(0, abs=1e-6)
     assert (values**2).mean() == pytest.approx(1, abs=1e-6)

@@ -10,7 +10,7 @@ from torch import Tensor
 from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.forward_maps.line_integral import Integrate
+from coordnet.forward_maps.line_integral import LineIntegral
 from coordnet.metrics.scores import psnr
 from coordnet.signals.images.tomography import FILTERS, SHEPP_LOGAN, Ellipse, Tomography, box_chords
 
@@ -80,7 +80,7 @@ def test_a_centered_disc_looks_the_same_from_everywhere() -> None:
 def test_observations_are_angle_by_angle() -> None:
     signal = Tomography(32, 5)
     assert signal.num_observations == 160
-    batch = signal.observe(torch.tensor([0, 31, 32, 159]))
+    batch = signal.get_batch(torch.tensor([0, 31, 32, 159]))
     assert batch["lines"].shape == (4, 2, 2) and batch["value"].shape == (4, 1)
     edge = 31 / 32
     torch.testing.assert_close(batch["lines"][:2, :, 0], torch.tensor([[-edge, -edge], [edge, edge]]))
@@ -89,8 +89,8 @@ def test_observations_are_angle_by_angle() -> None:
 
 def test_the_phantom_seen_through_the_forward_map_is_the_sinogram() -> None:
     signal = Tomography(64, 11)
-    batch = signal.observe(torch.arange(signal.num_observations))
-    value = Integrate(4000)(phantom, batch)["value"]
+    batch = signal.get_batch(torch.arange(signal.num_observations))
+    value = LineIntegral(4000)(phantom, batch)["value"]
     torch.testing.assert_close(value, batch["value"], rtol=0, atol=3e-3)
 
 
@@ -157,7 +157,7 @@ def test_the_phantom_itself_scores_near_perfect() -> None:
 
     def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         calls.append(len(batch["lines"]))
-        return Integrate(1000)(phantom, batch)
+        return LineIntegral(1000)(phantom, batch)
 
     metrics, draw, score, _ = signal.evaluate(phantom, predict)
     assert metrics["test/psnr"] > 23

@@ -10,16 +10,16 @@ from torch import Tensor
 from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.base import Evaluation, Predict
+from coordnet.signals.base import EvaluationResult, Predict
 from coordnet.signals.lines.waveform import Waveform, chirp, sines
-from coordnet.training.batches import Batches
+from coordnet.training.batches import BatchSampler
 
 
 def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     raise AssertionError("a waveform is scored on the field")
 
 
-def evaluate(signal: Waveform, prediction: Tensor, predict: Predict = unused) -> Evaluation:
+def evaluate(signal: Waveform, prediction: Tensor, predict: Predict = unused) -> EvaluationResult:
     """Evaluate the field that takes the values `prediction` (n,) at the samples."""
     n = len(prediction)
 
@@ -39,7 +39,7 @@ def test_observes_every_holdout_th_sample_at_its_cell_center(
     ramp: Tensor, holdout: int, trained: int
 ) -> None:
     signal = Waveform(ramp, holdout)
-    batch = Batches(signal, None, 0)(0)
+    batch = BatchSampler(signal, None, 0)(0)
     assert signal.num_observations == trained
     assert batch["coords"].shape == batch["value"].shape == (trained, 1)
     torch.testing.assert_close(batch["value"][:, 0], ramp[::holdout])

@@ -48,7 +48,7 @@ def test_the_first_level_is_the_coordinate_with_its_sign_turned() -> None:
     encoding = Triangle(Domain((32,)))
     # u and the wave are rounded to 6e-8 and 2.4e-7.
     torch.testing.assert_close(encoding(grid)[:, :1], -grid, atol=5e-7, rtol=0)
-    assert encoding.raw
+    assert encoding.includes_input
 
 
 def test_all_levels_of_x_come_before_those_of_y() -> None:

@@ -16,7 +16,7 @@ from coordnet.cameras import Cameras
 from coordnet.errors import UserError
 from coordnet.export import turntable as module
 from coordnet.export.turntable import along, around, pictures, turntable
-from coordnet.forward_maps.hierarchical import Render
+from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.signals.scenes.posed_images import PosedImages, view
 from coordnet.signals.synthetic.synthetic_scene import known_scene
 
@@ -33,7 +33,7 @@ def signal() -> PosedImages:
 
 def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The ball whose color is its normal."""
-    return Render(num_samples=200).eval()(Solid(), batch)
+    return HierarchicalRenderer(num_samples=200).eval()(Solid(), batch)
 
 
 MODEL = SimpleNamespace(predict=predict)

@@ -14,7 +14,7 @@ from coordnet.cli.main import main
 from coordnet.errors import UserError
 from coordnet.export import view as module
 from coordnet.export.view import REACH, render_view
-from coordnet.forward_maps.hierarchical import Render
+from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.signals.scenes import posed_images
 from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.synthetic.synthetic_scene import known_scene
@@ -24,7 +24,13 @@ TINY = (
     *("signal=scene", "signal.scene=checker", "signal.size=12", "signal.views=3", "signal.held_out=2"),
     *("encoding=vector_matrix", "encoding.resolution=8", "encoding.channels=2", "radiance=small"),
     *("network.depth=1", "network.width=8", "radiance.color.depth=1", "radiance.color.width=8"),
-    *("forward_map=render", "forward_map.num_samples=8", "trainer.batch_size=32", "max_steps=1", "threads=1"),
+    *(
+        "forward_map=hierarchical",
+        "forward_map.num_samples=8",
+        "trainer.batch_size=32",
+        "max_steps=1",
+        "threads=1",
+    ),
 )
 
 
@@ -36,14 +42,14 @@ def signal() -> PosedImages:
 @pytest.fixture
 def run(signal: PosedImages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The ball whose color is its normal, seen by the cameras of the signal."""
-    rays = Render(num_samples=400).eval()
+    rays = HierarchicalRenderer(num_samples=400).eval()
     model = SimpleNamespace(predict=lambda batch: rays(Solid(), batch))
     monkeypatch.setattr(module, "load_scene", lambda *_: (signal, model))
     return tmp_path
 
 
 def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return Render(num_samples=400).eval()(Solid(), batch)
+    return HierarchicalRenderer(num_samples=400).eval()(Solid(), batch)
 
 
 def test_a_view_at_scale_1_is_what_the_signal_renders(run: Path, signal: PosedImages) -> None:

@@ -143,7 +143,7 @@ def test_the_input_and_constants_are_never_masked() -> None:
 def test_a_window_is_as_wide_as_its_encoding_and_says_the_same_of_it() -> None:
     encoding = partial(positional, include_input=True, integrates=True)
     window, bare = Window(LINE, encoding), encoding(LINE)
-    for name in ("in_dim", "out_dim", "raw", "integrates"):
+    for name in ("in_dim", "out_dim", "includes_input", "integrates"):
         assert getattr(window, name) == getattr(bare, name)
     frequencies = window.feature_frequencies()
     assert frequencies is not None and torch.equal(frequencies, bare.feature_frequencies())

@@ -163,9 +163,12 @@ def disk(directory: Path) -> Iterator[Finding]:
 
 
 def try_writing(folder: Path) -> None:
-    from coordnet.runs.directory import claim, write_text
+    from coordnet.runs.directory import lock_run_dir, write_text
 
-    with tempfile.TemporaryDirectory(prefix=".coordnet-doctor-", dir=folder) as trial, claim(Path(trial)):
+    with (
+        tempfile.TemporaryDirectory(prefix=".coordnet-doctor-", dir=folder) as trial,
+        lock_run_dir(Path(trial)),
+    ):
         for text in ("old", "new"):
             write_text(Path(trial, "file"), text)
 

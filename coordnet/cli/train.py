@@ -27,7 +27,7 @@ from coordnet.config.check import Config, check_config, check_flags, check_targe
 from coordnet.config.shipped import config_dir
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
-from coordnet.runs.directory import refuse_held
+from coordnet.runs.directory import ensure_unlocked
 from coordnet.sweeps.sweep import SETTINGS, check_settings
 
 PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
@@ -246,7 +246,7 @@ class Validate(Callback):
         try:
             try_out(checked(config), self.allow)
             directory = Path(config.hydra.run.dir)
-            refuse_held(directory)
+            ensure_unlocked(directory)
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
                 raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
         except (UserError, OmegaConfBaseException) as error:

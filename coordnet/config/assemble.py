@@ -16,16 +16,16 @@ from coordnet.errors import UserError
 from coordnet.fields.field import Field
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.forward_maps.point import Sample
+from coordnet.forward_maps.point import PointEvaluation
 from coordnet.ranges import RATE, or_null
 from coordnet.signals.base import Signal
 from coordnet.signals.images.image import Image
-from coordnet.training.batches import Batches
-from coordnet.training.module import Reconstruction
+from coordnet.training.batches import BatchSampler
+from coordnet.training.module import FieldModule
 from coordnet.training.runtime import choose_precision
 
 
-def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
+def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
     """Build signal, field, forward map and the module around them, all drawn from `config["seed"]`.
 
     Args:
@@ -43,21 +43,21 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> Reconstruction:
     )
     forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
     check_kind(forward_map, field)
-    forward_map.own(partial(make_field, config, signal, allow))
+    forward_map.build_auxiliary_fields(partial(make_field, config, signal, allow))
     trainer = config["trainer"]
-    batches = Batches(signal, trainer["batch_size"], config["seed"])
+    batches = BatchSampler(signal, trainer["batch_size"], config["seed"])
     check_shares(batches, trainer["devices"])
     check_fit(forward_map, signal)
     check_ntk_fit(config, forward_map, signal)
     optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
-    model = Reconstruction(field, forward_map, batches, optimizer, schedule, encoding_lr)
+    model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr)
     if is_trained(config) and config["max_steps"]:
         check_optimizer(model)
     return model
 
 
-def check_optimizer(model: Reconstruction) -> None:
+def check_optimizer(model: FieldModule) -> None:
     """Make optimizer and schedule once, and advance the schedule: some only fail there."""
     try:
         configured = model.configure_optimizers()
@@ -111,7 +111,7 @@ def interpolation(mode: Any, signal: Signal) -> Any:
     return signal.interpolation(mode)
 
 
-def check_shares(batches: Batches, devices: int) -> None:
+def check_shares(batches: BatchSampler, devices: int) -> None:
     size = batches.signal.num_observations if batches.size is None else batches.size
     if size % devices:
         raise UserError(f"trainer.devices={devices} must divide the {size} observations of a batch")
@@ -126,16 +126,16 @@ def check_kind(forward_map: ForwardMap, field: nn.Module) -> None:
     if isinstance(field, RadianceField) and not forward_map.radiance:
         raise UserError(
             f"forward_map={type(forward_map).__name__} does not see a radiance field; use radiance=null, or "
-            "forward_map=render or march"
+            "forward_map=hierarchical or occupancy_grid"
         )
 
 
 def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
-    given = signal.observe(torch.zeros(1, dtype=torch.long))
-    missing = [name for name in forward_map.needs if name not in given]
+    given = signal.get_batch(torch.zeros(1, dtype=torch.long))
+    missing = [name for name in forward_map.required_keys if name not in given]
     if missing:
         way = (
-            "use forward_map=march with radiance=small, or an experiment such as lego_instant"
+            "use forward_map=occupancy_grid with radiance=small, or an experiment such as lego_instant"
             if "origins" in given
             else "choose another forward_map"
         )
@@ -147,9 +147,9 @@ def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
 
 def check_ntk_fit(config: Config, forward_map: ForwardMap, signal: Signal) -> None:
     points = config["ntk"]["points"]
-    if points and not isinstance(forward_map, Sample):
+    if points and not isinstance(forward_map, PointEvaluation):
         raise UserError(
-            f"ntk.points={points} needs a field that is observed directly (forward_map=sample); use ntk.points=0"
+            f"ntk.points={points} needs a field that is observed directly (forward_map=point); use ntk.points=0"
         )
     if points > signal.num_observations:
         raise UserError(

@@ -134,7 +134,7 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     coarse = torch.linspace(0, reach, 768, dtype=torch.float64)
     distance = torch.cat([fine, coarse[coarse > fine[-1]]])
     places = points[:32]
-    closed = isinstance(encoding, Fourier) and not encoding.raw
+    closed = isinstance(encoding, Fourier) and not encoding.includes_input
     widths = []
     for angle in ANGLES if domain.dim > 1 else ANGLES[:1]:
         widths.append(
@@ -158,7 +158,7 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
 
 def kernel_values(encoding: Encoding, places: Tensor, steps: Tensor) -> tuple[Tensor, float]:
     """Normalized kernel at steps (n, dim): the mean over places, and the largest spread between them."""
-    if isinstance(encoding, Fourier) and not encoding.raw:
+    if isinstance(encoding, Fourier) and not encoding.includes_input:
         weight = torch.ones(len(encoding.frequencies)) if encoding.amplitudes is None else encoding.amplitudes
         waves = torch.cos(math.pi * steps @ encoding.frequencies.T)
         return waves @ (weight.double() ** 2) / (weight.double() ** 2).sum(), 0.0
@@ -188,7 +188,9 @@ def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     if isinstance(encoding, Fourier):
         weight = 1.0 if encoding.amplitudes is None else encoding.amplitudes.double()[:, None]
         waves = math.pi * weight * encoding.frequencies.double()
-        metric = waves.T @ waves + (torch.eye(encoding.in_dim, dtype=torch.float64) if encoding.raw else 0)
+        metric = waves.T @ waves + (
+            torch.eye(encoding.in_dim, dtype=torch.float64) if encoding.includes_input else 0
+        )
         constant = float(torch.linalg.eigvalsh(metric)[-1].sqrt())
     elif jumps(encoding, domain):
         constant = math.inf
@@ -352,4 +354,4 @@ def rotated(encoding: Fourier, features: Tensor, step: Tensor) -> Tensor:
     turned = [sine * angle.cos() + cosine * angle.sin(), cosine * angle.cos() - sine * angle.sin()]
     if encoding.interleaved:
         turned = [torch.stack(turned, dim=-1).flatten(-2)]
-    return torch.cat([inputs + step if encoding.raw else inputs, *turned], dim=-1)
+    return torch.cat([inputs + step if encoding.includes_input else inputs, *turned], dim=-1)

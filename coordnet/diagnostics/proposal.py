@@ -42,7 +42,7 @@ def kernel_eigenvalues(shape: tuple[int, ...], nyquist: float, scale: float) -> 
     For these waves to be its eigenvectors the samples are taken to go on mirrored beyond each border.
 
     Args:
-        shape: Samples per axis.
+        shape: GridComparison per axis.
         nyquist: Of the samples, in cycles across the domain.
         scale: Of the features, in cycles across the domain; their kernel is exp(-pi^2 scale^2 d^2 / 2).
 

@@ -7,7 +7,7 @@ class Encoding(nn.Module, ABC):
     """Maps coordinates (*, in_dim) to features (*, out_dim).
 
     Attributes:
-        raw: True if some feature is the coordinate itself. Such features stay in float32, because bfloat16
+        includes_input: True if some feature is the coordinate itself. Such features stay in float32, because bfloat16
             cannot tell neighboring pixel centers apart.
         integrates: True if `forward` also takes a covariance (*, in_dim, in_dim), the footprint of each sample,
             and averages the features over it.
@@ -15,7 +15,7 @@ class Encoding(nn.Module, ABC):
 
     in_dim: int
     out_dim: int
-    raw: bool = False
+    includes_input: bool = False
     integrates: bool = False
 
     @abstractmethod

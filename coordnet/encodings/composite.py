@@ -53,9 +53,9 @@ class Composite(Encoding):
         self.combine = combine
         self.in_dim = domain.dim
         self.out_dim = sum(widths.values()) if combine == "concat" else encodings[0].out_dim
-        raw = [encoding.raw for encoding in encodings]
+        raw = [encoding.includes_input for encoding in encodings]
         # A coordinate plus a wave is none, nor is a coordinate times anything.
-        self.raw = {"concat": any(raw), "sum": all(raw), "product": raw == [True]}[combine]
+        self.includes_input = {"concat": any(raw), "sum": all(raw), "product": raw == [True]}[combine]
         # The average of a product is not the product of the averages.
         self.integrates = combine != "product" and any(encoding.integrates for encoding in encodings)
 

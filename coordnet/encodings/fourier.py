@@ -59,7 +59,7 @@ class Fourier(Encoding):
         self.register_buffer("amplitudes", amplitudes)
         self.register_buffer("origin", origin)
         count, self.in_dim = frequencies.shape
-        self.raw = include_input
+        self.includes_input = include_input
         self.interleaved = interleaved
         self.integrates = integrates
         self.out_dim = 2 * count + (self.in_dim if include_input else 0)
@@ -76,7 +76,7 @@ class Fourier(Encoding):
             waves = [weight * wave for wave in waves]
         if self.interleaved:
             waves = [torch.stack(waves, dim=-1).flatten(-2)]
-        return torch.cat([coords, *waves] if self.raw else waves, dim=-1)
+        return torch.cat([coords, *waves] if self.includes_input else waves, dim=-1)
 
     def feature_frequencies(self) -> Tensor:
         b = self.frequencies.detach()
@@ -90,7 +90,7 @@ class Fourier(Encoding):
         if self.origin is not None:
             place = "(x + 1)" if bool((self.origin == -1).all()) else "(x - o)"
         wave = f"pi f {place}" if axis_aligned else f"pi b . {place}"
-        parts = ["x"] * self.raw + [f"sin({wave})", f"cos({wave})"]
+        parts = ["x"] * self.includes_input + [f"sin({wave})", f"cos({wave})"]
         if axis_aligned:
             which = f"f in {{{listed(f)}}} on each axis"
         else:

@@ -14,7 +14,7 @@ class Identity(Encoding):
         offset: Added after scaling; scale 0.5 and offset 0.5 give [0, 1]. Both in [-2^24, 2^24].
     """
 
-    raw = True
+    includes_input = True
 
     def __init__(self, domain: Domain, scale: float = 1.0, offset: float = 0.0) -> None:
         super().__init__()

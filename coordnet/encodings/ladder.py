@@ -18,7 +18,7 @@ class Index(Encoding):
         domain: Gives the samples per axis.
     """
 
-    raw = True
+    includes_input = True
 
     def __init__(self, domain: Domain) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Normalized(Encoding):
         length: Append log2(n) / 16, which is within [0, 1] up to 65,536 samples.
     """
 
-    raw = True
+    includes_input = True
 
     def __init__(self, domain: Domain, length: bool = False) -> None:
         super().__init__()

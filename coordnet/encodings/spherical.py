@@ -48,7 +48,7 @@ class SphericalHarmonics(Encoding):
         self.in_dim = 3
         self.out_dim = degree**2
         # Those of l = 1 are the coordinates, times a factor.
-        self.raw = degree > 1
+        self.includes_input = degree > 1
 
     def forward(self, coords: Tensor) -> Tensor:
         x, y, z = coords.unbind(dim=-1)

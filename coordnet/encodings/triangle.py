@@ -23,7 +23,7 @@ class Triangle(Encoding):
     """
 
     # Half a cycle goes from end to end in one straight line: the first level is -x.
-    raw = True
+    includes_input = True
     bands: Tensor
     shifts: Tensor
 

@@ -52,7 +52,7 @@ class Window(Encoding):
         self.start = start
         self.end = end
         self.in_dim, self.out_dim = self.encoding.in_dim, self.encoding.out_dim
-        self.raw, self.integrates = self.encoding.raw, self.encoding.integrates
+        self.includes_input, self.integrates = self.encoding.includes_input, self.encoding.integrates
 
     def on_step(self, step: int, max_steps: int) -> None:
         if max_steps < 1:

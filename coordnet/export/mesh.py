@@ -18,7 +18,7 @@ from coordnet.export import mesh_file
 from coordnet.export.mesh_file import Mesh
 from coordnet.export.new_file import check_new
 from coordnet.export.view import load_scene
-from coordnet.forward_maps.hierarchical import Rays
+from coordnet.forward_maps.hierarchical import VolumeRenderer
 from coordnet.ranges import Range
 
 RESOLUTION = Range(2, 512, whole=True)
@@ -61,7 +61,7 @@ def mesh(
     check_new(out, "--out", tuple(mesh_file.KINDS))
     signal, model = load_scene(run, which, allow)
     rays, field = model.forward_map, model.field
-    if not isinstance(rays, Rays):
+    if not isinstance(rays, VolumeRenderer):
         raise UserError(
             f"{run} has a forward map of another kind, {type(rays).__name__}; it has no densities"
         )

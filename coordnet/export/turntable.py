@@ -17,7 +17,7 @@ from coordnet.ranges import Range
 from coordnet.signals.scenes.frames import read_frames
 from coordnet.signals.scenes.posed_images import PosedImages, view
 from coordnet.signals.scenes.view_files import read_cameras
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 
 FRAMES = 60
 COUNT = Range(1, 100_000, whole=True)
@@ -81,7 +81,7 @@ def turntable(
 
 
 @torch.no_grad()
-def pictures(cameras: Cameras, signal: PosedImages, model: Reconstruction) -> Iterator[viz.Picture]:
+def pictures(cameras: Cameras, signal: PosedImages, model: FieldModule) -> Iterator[viz.Picture]:
     for i in bar(range(len(cameras)), "rendering"):
         yield viz.to_pixels(view(cameras, i, signal.backdrop, model.predict)["value"].numpy())
 

@@ -55,7 +55,16 @@ def write_mp4(path: Path, pictures: Iterator[Picture], rate: float) -> None:
 
     even = (np.pad(p, [(0, p.shape[0] % 2), (0, p.shape[1] % 2), (0, 0)], "edge") for p in pictures)
     first = next(even)
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{rate}"]
+    raw = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{first.shape[1]}x{first.shape[0]}",
+        "-r",
+        f"{rate}",
+    ]
     # The file's own name does not end in .mp4 yet.
     coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23", "-f", "mp4", "-y", str(path.absolute())]
     command = [get_ffmpeg_exe(), "-v", "error", *raw, "-i", "-", *coded]

@@ -15,7 +15,7 @@ from coordnet.export.image import MAX_SIDE
 from coordnet.export.new_file import check_new
 from coordnet.ranges import Range
 from coordnet.signals.scenes.posed_images import PosedImages, band, bands
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 from coordnet.training.run import load_model
 
 # Half the diagonal of the box.
@@ -77,7 +77,7 @@ def render_view(
     return paths
 
 
-def load_scene(directory: Path, which: str, allow: Sequence[str]) -> tuple[PosedImages, Reconstruction]:
+def load_scene(directory: Path, which: str, allow: Sequence[str]) -> tuple[PosedImages, FieldModule]:
     """The signal and the module of a run with the weights of its `which` checkpoint.
 
     Raises:

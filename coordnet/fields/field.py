@@ -13,10 +13,10 @@ from coordnet.networks.base import Network
 Precision = Literal["float32", "bfloat16"]
 
 # Features that fit into a core's cache: 2 MiB of float32.
-CACHED = 2**19
+FEATURES_PER_CHUNK = 2**19
 
 
-class Encoded(nn.Module, ABC):
+class BaseField(nn.Module, ABC):
     """What networks behind encodings share: phases in float32, hidden layers in a precision that is remembered.
 
     Args:
@@ -28,18 +28,22 @@ class Encoded(nn.Module, ABC):
         self.precision = precision
 
     @property
-    def halved(self) -> bool:
+    def uses_bfloat16(self) -> bool:
         return self.precision == "bfloat16"
 
     def features(self, encoding: Encoding, *where: Tensor) -> Tensor:
         """In bfloat16 where the hidden layers are and the features are not raw, else in float32."""
         # Phases need float32, whatever autocast the caller runs under.
         with torch.autocast(where[0].device.type, enabled=False):
-            return rounded(encoding, *where) if self.halved and not encoding.raw else encoding(*where)
+            return (
+                encode_bfloat16(encoding, *where)
+                if self.uses_bfloat16 and not encoding.includes_input
+                else encoding(*where)
+            )
 
-    def raw(self, network: Network, features: Tensor) -> Tensor:
+    def run_network(self, network: Network, features: Tensor) -> Tensor:
         """What a network makes of features, in float32."""
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.halved):
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
             raw: Tensor = network(features)
         return raw.float()
 
@@ -52,7 +56,7 @@ class Encoded(nn.Module, ABC):
             self.precision = "float32"
 
 
-class Field(Encoded):
+class Field(BaseField):
     """coords (*, d) -> encoding -> network -> value (*, C).
 
     Args:
@@ -78,22 +82,22 @@ class Field(Encoded):
     def forward(self, coords: Tensor, covariance: Tensor | None = None) -> Tensor:
         """Values at coords (*, d), or averages over footprints of that covariance (*, d, d) if the encoding can."""
         where = (coords,) if covariance is None or not self.encoding.integrates else (coords, covariance)
-        raw = self.raw(self.network, self.features(self.encoding, *where))
+        raw = self.run_network(self.network, self.features(self.encoding, *where))
         if self.value_range is None:
             return raw
         low, high = self.value_range
-        return low + (high - low) * self.network.to_unit(raw)
+        return low + (high - low) * self.network.output_activation(raw)
 
 
-def rounded(encoding: Encoding, coords: Tensor, *covariance: Tensor) -> Tensor:
+def encode_bfloat16(encoding: Encoding, coords: Tensor, *covariance: Tensor) -> Tensor:
     """The features in bfloat16, (*, F); where they have no gradients, by parts that stay in a cache until then."""
     shape, count = coords.shape[:-1], encoding.out_dim
     trained = any(tensor.requires_grad for tensor in (coords, *covariance, *encoding.parameters()))
-    if trained or coords.device.type != "cpu" or shape.numel() * count <= CACHED:
+    if trained or coords.device.type != "cpu" or shape.numel() * count <= FEATURES_PER_CHUNK:
         return encoding(coords, *covariance).bfloat16()
     flat = [coords.flatten(0, -2), *(c.expand(*shape, *c.shape[-2:]).flatten(0, -3) for c in covariance)]
     features = torch.empty(shape.numel(), count, dtype=torch.bfloat16)
-    for part in chunks(len(features), max(1, CACHED // count)):
+    for part in chunks(len(features), max(1, FEATURES_PER_CHUNK // count)):
         features[part] = encoding(*(tensor[part] for tensor in flat))
     return features.reshape(*shape, count)
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 from coordnet.errors import UserError
-from coordnet.fields.field import Encoded, Precision
+from coordnet.fields.field import BaseField, Precision
 from coordnet.networks.base import Network
 from coordnet.ranges import check_ranges
 
@@ -18,7 +18,7 @@ SPHERE = Domain((16, 16, 16))
 MOST_LOG_DENSITY = 15.0
 
 
-class RadianceField(Encoded):
+class RadianceField(BaseField):
     """A density at each place and a color at each place and direction (Mildenhall et al. 2020, sec. 3).
 
         (s, f) = network(encoding(x))
@@ -92,7 +92,7 @@ class RadianceField(Encoded):
 
     def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Densities (n, 1) of at least 0 at coords (n, 3), and all that `color` needs of these places."""
-        raw = self.raw(self.network, self.features(self.encoding, coords))
+        raw = self.run_network(self.network, self.features(self.encoding, coords))
         s = raw[..., :1] + self.shift
         if self.activation == "exp":
             sigma = s.clamp(max=MOST_LOG_DENSITY).exp()
@@ -114,13 +114,13 @@ class RadianceField(Encoded):
             told = told if ray is None else told.index_select(0, ray)
             parts = [inner, self.features(self.appearance, coords), told]
             # Rounded, a direction is off by a fraction of a degree.
-            dtype = torch.bfloat16 if self.halved else torch.float32
+            dtype = torch.bfloat16 if self.uses_bfloat16 else torch.float32
             read = torch.cat([part.to(dtype) for part in parts if part.shape[-1]], dim=-1)
-            raw = self.raw(self.colors, read)
+            raw = self.run_network(self.colors, read)
         if self.value_range is None:
             return raw
         low, high = self.value_range
-        return low + (high - low) * (self.colors or self.network).to_unit(raw)
+        return low + (high - low) * (self.colors or self.network).output_activation(raw)
 
     def forward(self, coords: Tensor) -> Tensor:
         """Densities (*, 1) at coords (*, 3)."""

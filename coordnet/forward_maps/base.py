@@ -13,12 +13,12 @@ class ForwardMap(nn.Module, ABC):
     """From a field to what is observed of it: a dict of named tensors, among them "value".
 
     Attributes:
-        needs: Names that a batch must hold.
+        required_keys: Names that a batch must hold.
         radiance: Whether it needs a field of densities and colors rather than of values.
         losses: Terms by name with their weights; the loss is the weighted sum.
     """
 
-    needs: tuple[str, ...]
+    required_keys: tuple[str, ...]
     radiance: bool = False
 
     def __init__(self) -> None:
@@ -28,5 +28,5 @@ class ForwardMap(nn.Module, ABC):
     @abstractmethod
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]: ...
 
-    def own(self, make_field: Callable[[], nn.Module]) -> None:
+    def build_auxiliary_fields(self, make_field: Callable[[], nn.Module]) -> None:
         """Called once with what makes fields like the one that is given: for a map that needs another one."""

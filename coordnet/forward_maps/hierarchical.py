@@ -12,7 +12,7 @@ from coordnet.forward_maps.base import Batch, ForwardMap
 from coordnet.losses.mse import mse
 from coordnet.ranges import check_ranges
 from coordnet.rendering import volume
-from coordnet.rng import generator
+from coordnet.rng import keyed_generator
 
 # Of an evaluation, at a time.
 SAMPLES = 2**16
@@ -34,7 +34,7 @@ class RayBundle(NamedTuple):
     background: Tensor
 
 
-class Rays(ForwardMap, ABC):
+class VolumeRenderer(ForwardMap, ABC):
     """A radiance field, seen along rays: value (n, c), depth (n, 1) and opacity (n, 1), as in `volume.Rendered`.
 
     Rays are seen within the box [-1, 1]^3; outside it is empty. In training, distances are drawn from a generator of
@@ -45,7 +45,7 @@ class Rays(ForwardMap, ABC):
         seed: Of the draws.
     """
 
-    needs = ("origins", "directions")
+    required_keys = ("origins", "directions")
     radiance = True
 
     def __init__(self, seed: int) -> None:
@@ -60,7 +60,7 @@ class Rays(ForwardMap, ABC):
         origins, directions = batch["origins"], batch["directions"]
         rays = RayBundle(origins, directions, batch.get("background", torch.ones_like(origins)))
         if self.training:
-            return self.see(field, rays, generator(self.seed, self.step or 0, DISTANCES))
+            return self.see(field, rays, keyed_generator(self.seed, self.step or 0, DISTANCES))
         parts = [
             self.see(field, RayBundle(*(tensor[part] for tensor in rays)), None)
             for part in chunks(len(origins), self.rays_at_once())
@@ -79,7 +79,7 @@ class Rays(ForwardMap, ABC):
     def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]: ...
 
 
-class Render(Rays):
+class HierarchicalRenderer(VolumeRenderer):
     """Volume rendering from stratified samples and, if asked for, more of them where those find something.
 
     Hierarchical sampling (Mildenhall et al. 2020, sec. 5.2): the weights of the first samples say where `num_fine` more
@@ -101,7 +101,7 @@ class Render(Rays):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        check_ranges(Render, num_samples=num_samples, num_fine=num_fine, seed=seed)
+        check_ranges(HierarchicalRenderer, num_samples=num_samples, num_fine=num_fine, seed=seed)
         if coarse and not num_fine:
             raise UserError("forward_map.coarse=true needs forward_map.num_fine of at least 1")
         self.num_samples = num_samples
@@ -111,7 +111,7 @@ class Render(Rays):
         if coarse:
             self.losses["coarse"] = (1.0, partial(mse, name="coarse"))
 
-    def own(self, make_field: Callable[[], nn.Module]) -> None:
+    def build_auxiliary_fields(self, make_field: Callable[[], nn.Module]) -> None:
         if self.wants_coarse:
             self.coarse = make_field()
 

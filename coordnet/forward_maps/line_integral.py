@@ -6,7 +6,7 @@ from coordnet.forward_maps.base import Batch, ForwardMap
 from coordnet.ranges import check_ranges
 
 
-class Integrate(ForwardMap):
+class LineIntegral(ForwardMap):
     """The field is observed through its integrals along line segments: value (n, C).
 
     The batch's lines (n, 2, d) hold the two end points of each segment; lengths are in units of the coordinates.
@@ -17,11 +17,11 @@ class Integrate(ForwardMap):
         num_samples: Points per line, in [1, 2^16].
     """
 
-    needs = ("lines",)
+    required_keys = ("lines",)
 
     def __init__(self, num_samples: int = 128) -> None:
         super().__init__()
-        check_ranges(Integrate, num_samples=num_samples)
+        check_ranges(LineIntegral, num_samples=num_samples)
         self.num_samples = num_samples
 
     def forward(self, field: FieldFunction, batch: Batch) -> dict[str, Tensor]:

@@ -6,11 +6,11 @@ from torch import Tensor
 
 from coordnet.coords import chunks
 from coordnet.forward_maps.base import Batch
-from coordnet.forward_maps.hierarchical import SAMPLES, RayBundle, Rays
+from coordnet.forward_maps.hierarchical import SAMPLES, RayBundle, VolumeRenderer
 from coordnet.ranges import check_ranges
 from coordnet.rendering import volume
 from coordnet.rendering.occupancy_grid import Occupancy
-from coordnet.rng import generator
+from coordnet.rng import keyed_generator
 
 # What the draws of a step are for, besides its batch and its distances.
 CELLS = 2
@@ -23,7 +23,7 @@ STOP = 1e-3
 PLACES = 2**22
 
 
-class March(Rays):
+class OccupancyGridRenderer(VolumeRenderer):
     """Volume rendering with samples only in cells that an occupancy grid has not found empty.
 
     Rays have equal parts with a sample in each; how many, is as `budget` allows and at most `num_samples`: few while
@@ -32,7 +32,7 @@ class March(Rays):
 
     Args:
         num_samples: Parts of each ray at the most, in [32, 4096].
-        budget: Samples of a training batch in occupied cells, roughly, in [1024, 2^24].
+        budget: GridComparison of a training batch in occupied cells, roughly, in [1024, 2^24].
         resolution: Cells of the grid along each axis, in [2, 512].
         every: Steps between its updates.
         warmup: Steps before the first.
@@ -58,7 +58,7 @@ class March(Rays):
     ) -> None:
         super().__init__(seed)
         check_ranges(
-            March,
+            OccupancyGridRenderer,
             num_samples=num_samples,
             budget=budget,
             resolution=resolution,
@@ -82,7 +82,7 @@ class March(Rays):
         if self.training and step is not None and step % self.every == 0:
             if step >= self.warmup:
                 first = step - self.warmup < self.every
-                self.occupancy.update(field, generator(self.seed, step, CELLS), everywhere=first)
+                self.occupancy.update(field, keyed_generator(self.seed, step, CELLS), everywhere=first)
             self.adapt(batch["origins"], batch["directions"])
         return super().forward(field, batch)
 

@@ -19,7 +19,7 @@ class Network(nn.Module, ABC):
     def forward(self, features: Tensor) -> Tensor: ...
 
     @abstractmethod
-    def to_unit(self, raw: Tensor) -> Tensor:
+    def output_activation(self, raw: Tensor) -> Tensor:
         """Bring a raw output to the range [0, 1] of an image."""
 
 

@@ -71,12 +71,12 @@ class Mlp(Network):
                 h = h.relu()
         return h
 
-    def to_unit(self, raw: Tensor) -> Tensor:
+    def output_activation(self, raw: Tensor) -> Tensor:
         return raw.sigmoid() if self.output == "sigmoid" else raw
 
 
 def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
-    """Under autocast, still run the layer in the precision of the features that it reads: see Encoding.raw."""
+    """Run the layer in the precision of the features that it reads, also under autocast."""
     half = features.dtype == torch.bfloat16
     with torch.autocast(features.device.type, torch.bfloat16, enabled=half):
         return layer(features)

@@ -58,5 +58,5 @@ class Siren(Network):
             h = torch.sin(omega * layer(h))
         return self.out(h)
 
-    def to_unit(self, raw: Tensor) -> Tensor:
+    def output_activation(self, raw: Tensor) -> Tensor:
         return (1 + raw) / 2

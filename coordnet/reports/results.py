@@ -188,7 +188,7 @@ def read_facts(run: Path) -> Mapping[str, Any]:
 def read_history(path: Path) -> tuple[list[dict[str, float]], str]:
     """Rows of metrics.csv up to the first damaged one, and what is wrong with that; "" if nothing is."""
     try:
-        rows, damage = metrics_file.salvage(path)
+        rows, damage = metrics_file.read_valid_rows(path)
     except OSError as error:
         return [], f"{path.name} cannot be read: {error.strerror}"
     if rows and not {"step", "seconds"} <= set(rows[0]):

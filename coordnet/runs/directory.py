@@ -37,7 +37,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
-def claim(directory: Path) -> IO[str]:
+def lock_run_dir(directory: Path) -> IO[str]:
     """Lock a directory for this process until the returned file is closed.
 
     Raises:
@@ -70,13 +70,13 @@ def lock_or_refuse(lock: IO[str], directory: Path) -> None:
     raise UserError(in_use(directory, lock))
 
 
-def refuse_held(directory: Path) -> None:
+def ensure_unlocked(directory: Path) -> None:
     """Name who holds a directory, if anybody does.
 
     Raises:
         UserError: Somebody does.
     """
-    if is_held(directory):
+    if is_locked(directory):
         with (directory / LOCK).open(errors="replace") as lock:
             raise UserError(in_use(directory, lock))
 
@@ -88,7 +88,7 @@ def in_use(directory: Path, lock: IO[str]) -> str:
     )
 
 
-def is_held(directory: Path) -> bool:
+def is_locked(directory: Path) -> bool:
     """Whether a live process has claimed the directory."""
     try:
         with (directory / LOCK).open("r") as lock:
@@ -114,7 +114,7 @@ def read_status(directory: Path) -> Mapping[str, Any]:
         raise UserError(f"{directory / STATUS} is damaged: {error}") from None
     if not isinstance(status, dict) or not isinstance(status.get("status"), str):
         raise UserError(f"{directory / STATUS} is damaged: it holds no status")
-    if status["status"] == "running" and not is_held(directory):
+    if status["status"] == "running" and not is_locked(directory):
         return {**status, "status": "killed"}
     return status
 

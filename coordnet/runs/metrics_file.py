@@ -40,7 +40,7 @@ def header(path: Path) -> list[str]:
 
 def read(path: Path) -> list[dict[str, float]]:
     """Complete rows, each with a "step"; a last line that a kill cut short is left out."""
-    rows, damage = salvage(path)
+    rows, damage = read_valid_rows(path)
     if rows and "step" not in rows[0]:
         damage = "it has no column step"
     if damage:
@@ -48,7 +48,7 @@ def read(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def salvage(path: Path) -> tuple[list[dict[str, float]], str]:
+def read_valid_rows(path: Path) -> tuple[list[dict[str, float]], str]:
     """Complete rows up to the first damaged line, and what is wrong with that line; "" if none is."""
     rows: list[dict[str, float]] = []
     if not path.exists():
@@ -62,7 +62,7 @@ def salvage(path: Path) -> tuple[list[dict[str, float]], str]:
     return rows, ""
 
 
-def cut_back(path: Path, step: int) -> None:
+def truncate_after(path: Path, step: int) -> None:
     """Drop all rows after `step`: a resumed run makes them again."""
     kept = [row for row in read(path) if row["step"] <= step]
     columns = header(path)

@@ -10,7 +10,7 @@ from coordnet.coords import Domain, FieldFunction
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-class Samples(NamedTuple):
+class GridComparison(NamedTuple):
     """A prediction beside its target, on a regular grid over the whole domain or, of a large signal, a part of it.
 
     Attributes:
@@ -24,7 +24,7 @@ class Samples(NamedTuple):
     nyquist: float
 
 
-class Evaluation(NamedTuple):
+class EvaluationResult(NamedTuple):
     """What a signal says of a field.
 
     Attributes:
@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
     metrics: dict[str, float]
     draw: Callable[[], dict[str, np.ndarray]]
     score: float
-    samples: Samples | None = None
+    samples: GridComparison | None = None
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:
@@ -60,12 +60,12 @@ class Signal(ABC):
     num_observations: int
 
     @abstractmethod
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         """The observations with index (n,) in [0, num_observations): inputs of the forward map and "value"."""
 
     @abstractmethod
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
-        """Score a field. `predict` maps what `observe` returned to the forward map's prediction."""
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
+        """Score a field. `predict` maps what `get_batch` returned to the forward map's prediction."""
 
     def fingerprint(self) -> str | None:
         """A hash of data that came from a file; None where the config alone makes them."""

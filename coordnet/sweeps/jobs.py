@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
-from coordnet.runs.directory import ENDED, STATUS, claim, is_held, is_run, read_status, write_status
+from coordnet.runs.directory import ENDED, STATUS, is_locked, is_run, lock_run_dir, read_status, write_status
 from coordnet.sweeps.sweep import read_sweep
 from coordnet.sweeps.worker import work
 from coordnet.training.parent_watchdog import GRACE
@@ -100,7 +100,7 @@ def run_jobs(
                 run = runs[job["run"]]
                 if received or len(running) >= side_by_side:
                     break
-                if is_held(run):
+                if is_locked(run):
                     continue
                 waiting.remove(job)
                 if status_of(run) in GOES_ON or mark(run) == before[job["run"]]:
@@ -119,7 +119,7 @@ def run_jobs(
                     running.remove(one)
                     run = runs[one.job["run"]]
                     one.process.join()
-                    if is_held(run):
+                    if is_locked(run):
                         waiting.append(one.job)
                         continue
                     settle(one, run, timeout)
@@ -167,7 +167,7 @@ def settle(one: Running, run: Path, timeout: float | None) -> None:
     else:
         return
     try:
-        with claim(run):
+        with lock_run_dir(run):
             known = read_status(run) if is_run(run) else {}
             write_status(run, **{**known, "status": found, "reason": reason})
     except UserError as error:

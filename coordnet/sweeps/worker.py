@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coordnet.errors import STORAGE, Diverged, Interrupted, UserError
-from coordnet.training.parent_watchdog import end_with_parent
+from coordnet.training.parent_watchdog import start_parent_watchdog
 
 LOG = "job.log"
 
@@ -16,7 +16,7 @@ def work(run: Path, config: Mapping[str, Any], allow: Sequence[str]) -> None:
     """Run a job with its output in job.log; the exit codes are those of `coordnet train`."""
     # Ctrl-C reaches the driver only, which passes it on once: a second signal would end the job unsaved.
     os.setpgid(0, 0)
-    end_with_parent()
+    start_parent_watchdog()
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOG).open("a") as log:
         os.dup2(log.fileno(), 1)

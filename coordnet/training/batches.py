@@ -1,14 +1,14 @@
-"""Batches as a pure function of (seed, step): no worker, no loader state, and an exact resume."""
+"""BatchSampler as a pure function of (seed, step): no worker, no loader state, and an exact resume."""
 
 import torch
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.rng import generator
+from coordnet.rng import keyed_generator
 from coordnet.signals.base import Signal
 
 
-class Batches:
+class BatchSampler:
     """Observations of a signal, drawn uniformly with replacement.
 
     Args:
@@ -30,5 +30,5 @@ class Batches:
         if self.size is None:
             index = torch.arange(total)
         else:
-            index = torch.randint(total, (self.size,), generator=generator(self.seed, step))
-        return self.signal.observe(index[rank::world])
+            index = torch.randint(total, (self.size,), generator=keyed_generator(self.seed, step))
+        return self.signal.get_batch(index[rank::world])

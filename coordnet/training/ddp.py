@@ -14,7 +14,7 @@ from typing import Any
 
 from coordnet.config.check import Config
 from coordnet.errors import Diverged, Interrupted, UserError
-from coordnet.training.parent_watchdog import end_with_parent
+from coordnet.training.parent_watchdog import start_parent_watchdog
 
 # Seconds that the others get to end by themselves once one ended in good order, or was lost.
 GRACE, SHORT_GRACE = 30.0, 1.0
@@ -23,7 +23,7 @@ ORDERLY = (UserError.exit_code, Diverged.exit_code, 130, 138, 143)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-def run_ranks(
+def launch_ddp(
     config: Config, directory: Path, resumed_from: Path | None, allow: Sequence[str], facts: Mapping[str, Any]
 ) -> bool:
     """Train in `trainer.devices` processes; returns and raises what `train` does.
@@ -36,7 +36,7 @@ def run_ranks(
     ours, theirs = spawn.Pipe(duplex=False)
     task = (config, directory, resumed_from, tuple(allow), dict(facts), free_port(), theirs)
     processes: list[BaseProcess] = [
-        spawn.Process(target=run_rank, args=(rank, *task), name=f"process {rank} of {world}")
+        spawn.Process(target=ddp_worker, args=(rank, *task), name=f"process {rank} of {world}")
         for rank in range(world)
     ]
 
@@ -96,7 +96,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run_rank(
+def ddp_worker(
     rank: int,
     config: Config,
     directory: Path,
@@ -109,7 +109,7 @@ def run_rank(
     """One of the processes; the first says how it ended."""
     # Ctrl-C reaches the one that started us, which passes it on.
     os.setpgid(0, 0)
-    end_with_parent()
+    start_parent_watchdog()
     world = config["trainer"]["devices"]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": world}
     os.environ |= {key: str(value) for key, value in {**address, "LOCAL_RANK": rank, "RANK": rank}.items()}

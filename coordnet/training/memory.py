@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 
 GIB = 2**30
 # What is kept for twice as many observations tells what grows with the batch from what does not.
@@ -24,7 +24,7 @@ SCORED = 2**22
 PER_SCORED = 4 * 12
 
 
-def estimate(model: Reconstruction) -> float:
+def estimate(model: FieldModule) -> float:
     """Bytes at the peak of training: this process with its data, the weights with Adam's state, one step, a score.
 
     The bytes that autograd keeps for a step are measured on a few observations.
@@ -40,7 +40,7 @@ def estimate(model: Reconstruction) -> float:
     return resident() + PER_PARAMETER * parameters + max(step, score)
 
 
-def kept(model: Reconstruction, count: int) -> int:
+def kept(model: FieldModule, count: int) -> int:
     """Bytes that autograd keeps for a step on some observations."""
     # By address: what one layer puts out is what the next takes in.
     found: dict[int, Tensor] = {}
@@ -49,7 +49,7 @@ def kept(model: Reconstruction, count: int) -> int:
         found[tensor.data_ptr()] = tensor
         return tensor
 
-    batch = model.batches.signal.observe(torch.arange(count) % model.batches.signal.num_observations)
+    batch = model.batches.signal.get_batch(torch.arange(count) % model.batches.signal.num_observations)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.forward_map(model.field, batch)
     return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
@@ -83,7 +83,7 @@ def available() -> float:
         return allowed
 
 
-def check_memory(model: Reconstruction, limit: float | None) -> None:
+def check_memory(model: FieldModule, limit: float | None) -> None:
     """Refuse what would take too much.
 
     Args:
@@ -104,7 +104,7 @@ def check_memory(model: Reconstruction, limit: float | None) -> None:
 
 
 @contextmanager
-def telling_of_memory() -> Iterator[None]:
+def reraise_out_of_memory() -> Iterator[None]:
     """Make one line of what Python, numpy and torch raise where there is no more memory.
 
     Raises:

@@ -10,11 +10,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from coordnet.encodings.base import Encoding
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.losses.mse import Loss
-from coordnet.signals.base import Evaluation
-from coordnet.training.batches import Batches
+from coordnet.signals.base import EvaluationResult
+from coordnet.training.batches import BatchSampler
 
 
-class Reconstruction(L.LightningModule):
+class FieldModule(L.LightningModule):
     """A field, seen through a forward map, fitted to the observations of a signal.
 
     What changes with time is told of it: `on_step(step, max_steps)` is called, before every step, of each submodule
@@ -35,7 +35,7 @@ class Reconstruction(L.LightningModule):
         self,
         field: nn.Module,
         forward_map: ForwardMap,
-        batches: Batches,
+        batches: BatchSampler,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler] | None = None,
         encoding_lr: float | None = None,
@@ -49,23 +49,23 @@ class Reconstruction(L.LightningModule):
         self.schedule = schedule
         self.encoding_lr = encoding_lr
         self.losses = losses or forward_map.losses
-        self.timed: list[Any] = [
+        self.scheduled_modules: list[Any] = [
             module for module in (*field.modules(), *forward_map.modules()) if hasattr(module, "on_step")
         ]
 
-    def train_dataloader(self) -> "Endless":
-        return Endless()
+    def train_dataloader(self) -> "InfiniteDummyLoader":
+        return InfiniteDummyLoader()
 
     def on_fit_start(self) -> None:
         # Before the score at step 0.
-        self.tell_time()
+        self.update_schedules()
 
-    def tell_time(self) -> None:
-        for module in self.timed:
+    def update_schedules(self) -> None:
+        for module in self.scheduled_modules:
             module.on_step(self.global_step, self.trainer.max_steps)
 
     def training_step(self, *_: object) -> Tensor:
-        self.tell_time()
+        self.update_schedules()
         batch = self.batches(self.global_step, self.global_rank, self.trainer.world_size)
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         prediction = self.forward_map(self.field, batch)
@@ -83,7 +83,7 @@ class Reconstruction(L.LightningModule):
             self.train(training)
         return {name: tensor.cpu() for name, tensor in prediction.items()}
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> EvaluationResult:
         """Score the field on the signal."""
 
         def field(*where: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class Reconstruction(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
-class Endless:
+class InfiniteDummyLoader:
     """Lightning's loop wants a loader; batches come from the step alone, so this one holds nothing."""
 
     def __iter__(self) -> Iterator[int]:

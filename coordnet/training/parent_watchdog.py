@@ -9,7 +9,7 @@ import time
 GRACE = 30.0
 
 
-def end_with_parent() -> None:
+def start_parent_watchdog() -> None:
     """Watch the process that started this one; when it is gone, save and stop, after 30 s at once."""
     threading.Thread(target=watch, daemon=True).start()
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 
 PACKAGES = ("torch", "lightning", "hydra-core", "numpy", "tensorboard")
 
 
-def provenance(model: Reconstruction, precision: str) -> dict[str, Any]:
+def provenance(model: FieldModule, precision: str) -> dict[str, Any]:
     """What a result depends on besides its config."""
     import coordnet
 

@@ -14,12 +14,12 @@ from coordnet.config.check import Config, check_config
 from coordnet.console import say
 from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import ENDED, claim, is_run, read_status, write_status, write_text
-from coordnet.training.ddp import run_ranks
-from coordnet.training.memory import GIB, check_memory, estimate, telling_of_memory
-from coordnet.training.module import Reconstruction
+from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status, write_text
+from coordnet.training.ddp import launch_ddp
+from coordnet.training.memory import GIB, check_memory, estimate, reraise_out_of_memory
+from coordnet.training.module import FieldModule
 from coordnet.training.provenance import provenance
-from coordnet.training.runtime import CLOSE, give_back_memory, keep_memory, set_threads
+from coordnet.training.runtime import ADAPTIVE_PSNR_DB, keep_memory, set_threads, trim_memory
 from coordnet.training.trainer import flatten, steps_of, train
 
 CONFIG = "config.yaml"
@@ -27,8 +27,8 @@ CONFIG = "config.yaml"
 MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
 
 
-@telling_of_memory()
-def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+@reraise_out_of_memory()
+def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, FieldModule]:
     """Set the process up and build the run's objects.
 
     Returns the config with every automatic choice resolved, so that a resumed run makes the same ones.
@@ -37,7 +37,7 @@ def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, Reconstr
     keep_memory()
     config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
     model = assemble(config, allow)
-    give_back_memory()
+    trim_memory()
     first = getattr(model.field, "precision", "float32")
     adapts = first == "bfloat16" and config["trainer"]["precision"] != "bfloat16"
     config["trainer"]["precision"] = "adaptive" if adapts else first
@@ -48,7 +48,7 @@ def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[st
     """Train into a directory that holds no run yet; returns the final metrics."""
     config, model = prepare(config, allow)
     check_memory(model, config["max_memory"])
-    with claim(directory):
+    with lock_run_dir(directory):
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
         return begin(config, model, directory, allow)
@@ -65,13 +65,13 @@ def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
         )
     config, model = prepare(config, allow)
     check_memory(model, config["max_memory"])
-    with claim(directory):
+    with lock_run_dir(directory):
         return go_on(config, model, directory, allow)
 
 
 def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
     """Do what is left of a job: all, what follows its last checkpoint, or nothing if it finished or diverged."""
-    with claim(directory):
+    with lock_run_dir(directory):
         if is_run(directory) and read_status(directory)["status"] in ENDED:
             return
         try:
@@ -86,12 +86,12 @@ def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
             begin(config, model, directory, allow)
 
 
-def begin(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+def begin(config: Config, model: FieldModule, directory: Path, allow: Sequence[str]) -> dict[str, float]:
     write_text(directory / CONFIG, yaml.dump(config, Dumper=Dumper, sort_keys=False, allow_unicode=True))
     return execute(config, model, directory, None, allow)
 
 
-def go_on(config: Config, model: Reconstruction, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+def go_on(config: Config, model: FieldModule, directory: Path, allow: Sequence[str]) -> dict[str, float]:
     folder = directory / "checkpoints"
     found = checkpoint.newest(folder)
     if found:
@@ -103,7 +103,7 @@ def go_on(config: Config, model: Reconstruction, directory: Path, allow: Sequenc
     return execute(config, model, directory, None, allow)
 
 
-def check_unchanged(saved: Mapping[str, Any], config: Config, model: Reconstruction, directory: Path) -> None:
+def check_unchanged(saved: Mapping[str, Any], config: Config, model: FieldModule, directory: Path) -> None:
     """Refuse to go on with other settings or other data than a checkpoint was made with."""
     old, new = flatten(saved["config"]), flatten(config)
     changed = [
@@ -157,7 +157,7 @@ def read_config(directory: Path) -> Config:
     return config
 
 
-def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[Config, Reconstruction]:
+def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[Config, FieldModule]:
     """The module of a run with the weights of its `which` ("last" or "best") checkpoint."""
     config, model = prepare(read_config(directory), allow)
     if is_trained(config):
@@ -165,7 +165,7 @@ def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[
     return config, model
 
 
-def load_weights(model: Reconstruction, path: Path) -> None:
+def load_weights(model: FieldModule, path: Path) -> None:
     try:
         model.load_state_dict(checkpoint.load(path)["state_dict"])
     except (RuntimeError, KeyError, TypeError) as error:
@@ -173,20 +173,20 @@ def load_weights(model: Reconstruction, path: Path) -> None:
         raise UserError(f"checkpoint {path} does not fit the run's config: {reason}") from None
 
 
-@telling_of_memory()
+@reraise_out_of_memory()
 def execute(
-    config: Config, model: Reconstruction, directory: Path, resumed_from: Path | None, allow: Sequence[str]
+    config: Config, model: FieldModule, directory: Path, resumed_from: Path | None, allow: Sequence[str]
 ) -> dict[str, float]:
     needed = estimate(model) / GIB
     facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
     precision = facts["precision"]
     if precision == "adaptive":
-        precision = f"bfloat16 until {CLOSE:g} dB"
+        precision = f"bfloat16 until {ADAPTIVE_PSNR_DB:g} dB"
     say(f"{directory}: {config['threads']} threads, {precision}, about {needed:.1f} GiB of memory")
     write_status(directory, "running", **facts)
     try:
         if config["trainer"]["devices"] > 1 and is_trained(config):
-            is_constant = run_ranks(config, directory, resumed_from, allow, facts)
+            is_constant = launch_ddp(config, directory, resumed_from, allow, facts)
         else:
             is_constant = train(config, model, directory, resumed_from, facts)
     except BaseException as error:

@@ -9,7 +9,7 @@ import torch
 from coordnet.errors import UserError
 
 # Where adaptive precision goes over, in dB of train/psnr or of train/nmse below 1: before rounding shows.
-CLOSE = 40.0
+ADAPTIVE_PSNR_DB = 40.0
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
@@ -22,7 +22,7 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def give_back_memory() -> None:
+def trim_memory() -> None:
     """Return what is free: decoding a large picture takes more than its pixels."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -19,15 +19,15 @@ from coordnet.runs import checkpoint, metrics_file
 from coordnet.training.callbacks.adaptive_precision import Precision
 from coordnet.training.callbacks.checkpoint import Saving
 from coordnet.training.callbacks.evaluation import Evaluation
-from coordnet.training.callbacks.graceful_shutdown import Interruption
+from coordnet.training.callbacks.graceful_shutdown import GracefulShutdown
 from coordnet.training.callbacks.ntk import Kernel
 from coordnet.training.callbacks.progress import ProgressBar
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 
 
 def train(
     config: Config,
-    model: Reconstruction,
+    model: FieldModule,
     directory: Path,
     resumed_from: Path | None,
     facts: Mapping[str, Any],
@@ -60,7 +60,7 @@ def train(
     evaluation = Evaluation(
         directory, config["eval_every"], options["log_every"], options["pictures"], flatten(config)
     )
-    interruption = Interruption()
+    interruption = GracefulShutdown()
     points, chosen = config["ntk"]["points"], config["ntk"]["steps"]
     measures = points and first and is_trained(config)
     kernels = [Kernel(directory, evaluation, points, chosen)] if measures else []
@@ -86,7 +86,7 @@ def train(
         use_distributed_sampler=False,
     )
     if steps == 0:
-        metrics_file.cut_back(directory / metrics_file.NAME, -1)
+        metrics_file.truncate_after(directory / metrics_file.NAME, -1)
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
         for kernel in kernels:

@@ -51,7 +51,7 @@ def plain_loop(config: Config) -> Curve:
     size = config["trainer"]["batch_size"]
     for step in range(1, last + 1):
         started = time.perf_counter()
-        drawn = image.observe(torch.randint(image.num_observations, (size,)))
+        drawn = image.get_batch(torch.randint(image.num_observations, (size,)))
         plain_step(model, optimizer, (drawn["coords"] + 1) / 2, drawn["value"])
         schedule.step()
         seconds += time.perf_counter() - started

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
-from coordnet.fields.field import Field, Precision, rounded
+from coordnet.fields.field import Field, Precision, encode_bfloat16
 from coordnet.losses.mse import mse
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.image import Image
@@ -144,13 +144,13 @@ def shares(rounds: int) -> Times:
     state: dict[str, Tensor] = {}
 
     def encode() -> None:
-        features = model.encoding(coords) if auto() == "float32" else rounded(model.encoding, coords)
+        features = model.encoding(coords) if auto() == "float32" else encode_bfloat16(model.encoding, coords)
         state["features"] = features
 
     def forward() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=auto() == "bfloat16"):
             raw = model.network(state["features"])
-        state["loss"] = (model.network.to_unit(raw.float()) - values).square().mean()
+        state["loss"] = (model.network.output_activation(raw.float()) - values).square().mean()
 
     def backward() -> None:
         optimizer.zero_grad()
@@ -215,7 +215,7 @@ def from_image(side: int) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
 
     def step() -> None:
-        drawn = image.observe(torch.randint(image.num_observations, (8192,)))
+        drawn = image.get_batch(torch.randint(image.num_observations, (8192,)))
         loss = mse({"value": model(drawn["coords"])}, drawn)
         optimizer.zero_grad()
         loss.backward()

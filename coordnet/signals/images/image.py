@@ -15,7 +15,7 @@ from coordnet.errors import UserError
 from coordnet.fields.field import Interpolation
 from coordnet.metrics.scores import psnr, ssim
 from coordnet.ranges import MAX_PIXELS, check_ranges
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.images.image_file import read_image
 
 # Longer sides are scored on a window, whose arrays stay small beside the pixels of such a picture.
@@ -55,7 +55,7 @@ class Image(Signal):
     def values(self, pixels: Tensor) -> Tensor:
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         x = index % self.columns * self.holdout
         y = index // self.columns * self.holdout
         coords = self.domain.centers(torch.stack([x, y], dim=-1))
@@ -72,7 +72,7 @@ class Image(Signal):
     def interpolation(self, mode: Literal["bilinear", "bicubic"]) -> Interpolation:
         """The field that interpolates the training pixels."""
         samples = self.values(self.pixels[:: self.holdout, :: self.holdout])
-        ends = self.observe(torch.tensor([0, self.num_observations - 1]))["coords"]
+        ends = self.get_batch(torch.tensor([0, self.num_observations - 1]))["coords"]
         return Interpolation(samples, ends[0], ends[1], mode)
 
     def window(self) -> tuple[slice, slice]:
@@ -84,7 +84,7 @@ class Image(Signal):
             slices.append(slice(start, start + side))
         return slices[0], slices[1]
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         rows, columns = self.window()
         target = self.values(self.pixels[rows, columns])
         shape = target.shape[:2]
@@ -98,7 +98,7 @@ class Image(Signal):
         prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
         metrics = self.metrics(prediction, target)
         score = metrics.get("val/psnr", metrics["train/psnr"])
-        samples = Samples(prediction.numpy(), target.numpy(), self.domain.across / 2)
+        samples = GridComparison(prediction.numpy(), target.numpy(), self.domain.across / 2)
         if self.wave is not None:
             metrics["wave/contrast"] = contrast(samples.prediction, samples.target)
 
@@ -108,9 +108,9 @@ class Image(Signal):
                 pictures["contrast"] = self.contrast_picture(self.wave(coords(pixels)), samples)
             return pictures
 
-        return Evaluation(metrics, draw, score, samples)
+        return EvaluationResult(metrics, draw, score, samples)
 
-    def contrast_picture(self, wave: Tensor, samples: Samples) -> viz.Picture:
+    def contrast_picture(self, wave: Tensor, samples: GridComparison) -> viz.Picture:
         from coordnet.diagnostics.spectrum_figure import draw_contrast
 
         flat = samples.prediction[..., 0].ravel(), samples.target[..., 0].ravel(), wave.flatten(0, -2).numpy()

@@ -13,7 +13,7 @@ from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
 from coordnet.metrics.scores import psnr
 from coordnet.ranges import MAX_SIDE, check_ranges
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.images.image import image_file, skimage_image
 
 
@@ -72,7 +72,7 @@ class Multiscale(Signal):
         finest = self.levels[min(self.levels)].values
         return hashlib.sha256((finest * 255).round().byte().numpy().tobytes()).hexdigest()
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         which, draw = index % len(self.factors), index // len(self.factors)
         coords = torch.empty(len(index), 2)
         covariance = torch.empty(len(index), 2, 2)
@@ -90,7 +90,7 @@ class Multiscale(Signal):
         level = self.levels[min(self.factors)]
         return level.values.reshape(*level.domain.size[::-1], self.channels)
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         scores, known = {}, {}
         for factor, level in self.levels.items():
             values = in_chunks(partial(on_blocks, field, level.covariance), level.domain.grid())
@@ -110,10 +110,10 @@ class Multiscale(Signal):
 
         finest = min(self.levels)
         target, values = known[finest]
-        samples = Samples(
+        samples = GridComparison(
             values.clamp(0, 1).numpy(), target.numpy(), nyquist=self.levels[finest].domain.across / 2
         )
-        return Evaluation(metrics, draw, metrics["train/psnr"], samples)
+        return EvaluationResult(metrics, draw, metrics["train/psnr"], samples)
 
 
 def check_factors(factors: Sequence[int], held_out: Sequence[int]) -> None:

@@ -19,7 +19,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.metrics.scores import nmse, psnr, ssim
 from coordnet.ranges import check_ranges
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.images.analytic import SUBSAMPLES
 
 Values = NDArray[np.floating]
@@ -127,7 +127,7 @@ class Tomography(Signal):
                 total += sum(ellipse.at(x, y) for ellipse in self.ellipses)
         return torch.from_numpy(total / SUBSAMPLES**2).float().clamp(0, 1)[..., None]
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"lines": self.lines[index], "value": self.sinogram.reshape(-1, 1)[index]}
 
     def filtered_back_projection(self, filter_name: str | None = None) -> Tensor:
@@ -161,7 +161,7 @@ class Tomography(Signal):
         values = self.filtered_back_projection()
         return {"fbp/psnr": psnr(values, self.reference), "fbp/ssim": ssim(values, self.reference)}
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         values = in_chunks(field, self.domain.grid())
         sinogram = self.predicted_sinogram(predict)
         error = nmse(sinogram, self.sinogram)
@@ -178,14 +178,14 @@ class Tomography(Signal):
                 "sinogram target | prediction | error": self.sinogram_strip(sinogram),
             }
 
-        samples = Samples(values.clamp(0, 1).numpy(), self.reference.numpy(), self.domain.across / 2)
-        return Evaluation(metrics, draw, -error, samples)
+        samples = GridComparison(values.clamp(0, 1).numpy(), self.reference.numpy(), self.domain.across / 2)
+        return EvaluationResult(metrics, draw, -error, samples)
 
     def predicted_sinogram(self, predict: Predict) -> Tensor:
         """(num_angles, size), in chunks of lines so that memory stays bounded."""
         index = torch.arange(self.num_observations)
         parts = chunks(self.num_observations, LINES_PER_CHUNK)
-        values = torch.cat([predict(self.observe(index[part]))["value"] for part in parts])
+        values = torch.cat([predict(self.get_batch(index[part]))["value"] for part in parts])
         return values.reshape(self.sinogram.shape)
 
     def sinogram_strip(self, prediction: Tensor) -> viz.Picture:

@@ -13,7 +13,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
 from coordnet.errors import UserError
 from coordnet.ranges import MAX_BEYOND, check_ranges
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 
 Values = NDArray[np.floating]
 Curve = Callable[[Values], Values]
@@ -64,13 +64,13 @@ class Sequence(Signal):
         values = (self.curve(position.double().numpy()) - self.mean) / self.deviation
         return torch.from_numpy(values).float()[:, None]
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"coords": self.domain.centers(index[:, None]), "value": self.values[index]}
 
     def training_grid(self) -> Tensor:
         return self.values
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         whole = torch.arange(self.num_scored).double()
         fine = (torch.arange((self.num_scored - 1) * PER_POSITION) + 0.5) / PER_POSITION
         position = torch.cat([whole, fine.double()])
@@ -91,8 +91,8 @@ class Sequence(Signal):
             return {"target | prediction": self.picture(fine, target[between, 0], prediction[between, 0])}
 
         at_positions = prediction[: self.num_observations].numpy()
-        samples = Samples(at_positions, self.values.numpy(), self.domain.across / 2)
-        return Evaluation(metrics, draw, score, samples)
+        samples = GridComparison(at_positions, self.values.numpy(), self.domain.across / 2)
+        return EvaluationResult(metrics, draw, score, samples)
 
     def picture(self, position: Tensor, target: Tensor, prediction: Tensor) -> viz.Picture:
         """Curves over positions (n,); a prediction that leaves the range of the target by far is cut off."""

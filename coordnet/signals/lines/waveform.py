@@ -14,7 +14,7 @@ from coordnet.diagnostics.sines import sine_scores
 from coordnet.errors import UserError
 from coordnet.metrics.scores import nmse
 from coordnet.ranges import LINE, check_ranges
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.images.analytic import check_frequency, check_range
 
 
@@ -44,22 +44,22 @@ class Waveform(Signal):
         self.frequencies = list(dict.fromkeys(frequencies))
         self.num_observations = -(-len(values) // holdout)
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         sample = index * self.holdout
         return {"coords": self.domain.centers(sample[:, None]), "value": self.values[sample]}
 
     def training_grid(self) -> Tensor:
         return self.values[:: self.holdout]
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         coords = self.domain.grid()
         prediction = in_chunks(field, coords)
         metrics = self.metrics(prediction)
         score = -metrics.get("val/nmse", metrics["train/nmse"])
         lines = {"target": self.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
         name = "target | prediction"
-        samples = Samples(prediction.numpy(), self.values.numpy(), self.domain.across / 2)
-        return Evaluation(
+        samples = GridComparison(prediction.numpy(), self.values.numpy(), self.domain.across / 2)
+        return EvaluationResult(
             metrics, lambda: {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score, samples
         )
 

@@ -11,7 +11,7 @@ from coordnet.cameras import Cameras, ray_box
 from coordnet.coords import Domain, FieldFunction, chunks
 from coordnet.errors import UserError
 from coordnet.metrics.scores import psnr, ssim
-from coordnet.signals.base import Evaluation, Predict, Samples, Signal
+from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.synthetic.top_down import Plan
 
 Rendering = Mapping[str, Tensor]
@@ -122,7 +122,7 @@ class PosedImages(Signal):
         self.domain = Domain((resolution or max(2, *train.cameras.size),) * 3)
         self.num_observations = train.images.shape[:3].numel()
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         width, height = self.train.cameras.size
         camera, pixel = index // (width * height), index % (width * height)
         column, row = pixel % width, pixel // width
@@ -152,7 +152,7 @@ class PosedImages(Signal):
                     found.update(tensor.contiguous().numpy().data)
         return found.hexdigest()
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         metrics: dict[str, float] = {}
         kept: list[Rendering] = []
         by_view: list[float] = []
@@ -171,19 +171,21 @@ class PosedImages(Signal):
         if self.plan:
             found, samples = self.plan.score(predict, self.backdrop)
             metrics |= found
-        return Evaluation(metrics, lambda: pictures(kept), score, samples)
+        return EvaluationResult(metrics, lambda: pictures(kept), score, samples)
 
     def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
         """A view as it is predicted, and its "target": each (height, width, channels)."""
         target = composite(views.images[i], self.backdrop)
         return {"target": target} | view(views.cameras, i, self.backdrop, predict)
 
-    def samples(self, renderings: Sequence[Rendering]) -> Samples:
+    def samples(self, renderings: Sequence[Rendering]) -> GridComparison:
         """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
         prediction, target = (
             torch.cat([rendering[name] for rendering in renderings], dim=-1) for name in ("value", "target")
         )
-        return Samples(prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2)
+        return GridComparison(
+            prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2
+        )
 
 
 def bands(size: tuple[int, int]) -> list[slice]:

@@ -38,7 +38,7 @@ def transforms(
     refused.
 
     The cube of the scene is centered on the point that is nearest to all optical axes (least squares), and half its
-    side is 3/8 of the cameras' mean distance from there, times the file's aabb_scale where it has one. What lies outside is
+    side is 3/8 of the cameras' mean distance from there, times the file's aabb_scale where it has one. The rest is
     not seen.
 
     Args:

@@ -13,7 +13,7 @@ from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.metrics.scores import nmse
 from coordnet.ranges import check_ranges
-from coordnet.signals.base import Evaluation, Predict, Signal
+from coordnet.signals.base import EvaluationResult, Predict, Signal
 from coordnet.signals.images.analytic import check_range
 
 Values = NDArray[np.floating]
@@ -82,7 +82,7 @@ class Sphere(Signal):
         """The true values (n, 1) at points (n, 3) of the sphere."""
         return torch.from_numpy((self.harmonics(points) - self.mean) / self.deviation).float()[:, None]
 
-    def observe(self, index: Tensor) -> dict[str, Tensor]:
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"coords": self.points[index], "value": self.values[index]}
 
     @cached_property
@@ -94,7 +94,7 @@ class Sphere(Signal):
         """The true values (rows, 2 rows, 1) of the map that pictures show."""
         return self.reference(equirectangular(ROWS).reshape(-1, 3)).reshape(ROWS, 2 * ROWS, 1)
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> Evaluation:
+    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         train, test, globe = (
             in_chunks(field, points) for points in (self.points, self.test_points, equirectangular(ROWS))
         )
@@ -105,7 +105,7 @@ class Sphere(Signal):
             target, prediction = (((values - low) / (high - low)).numpy() for values in (self.globe, globe))
             return {"target | prediction | error": viz.strip(target, prediction)}
 
-        return Evaluation(metrics, draw, score=-metrics["train/nmse"])
+        return EvaluationResult(metrics, draw, score=-metrics["train/nmse"])
 
 
 def fibonacci_lattice(num_points: int) -> Tensor:

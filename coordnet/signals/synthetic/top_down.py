@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coordnet.diagnostics.contrast import contrast
 from coordnet.metrics.scores import psnr
-from coordnet.signals.base import Predict, Samples
+from coordnet.signals.base import GridComparison, Predict
 from coordnet.signals.synthetic.scenes import Scene
 
 # Per side: finer than cameras see it, and cheaper than a few of them.
@@ -29,7 +29,7 @@ class Plan:
     color: Tensor
     depth: Tensor
 
-    def score(self, predict: Predict, background: Tensor) -> tuple[dict[str, float], Samples]:
+    def score(self, predict: Predict, background: Tensor) -> tuple[dict[str, float], GridComparison]:
         """PSNR on a background (3,), and of what is met the contrast recovered and the mean error of the depth."""
         n = len(self.depth)
         origins, directions = rays(n)
@@ -50,7 +50,7 @@ class Plan:
             "plan/contrast": contrast(value[met].numpy(), target[met].numpy()),
             "plan/depth_error": float(off.abs().mean()),
         }
-        return metrics, Samples(value.numpy(), target.numpy(), n / 2)
+        return metrics, GridComparison(value.numpy(), target.numpy(), n / 2)
 
 
 def plan(scene: Scene) -> Plan:

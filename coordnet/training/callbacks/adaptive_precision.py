@@ -3,9 +3,9 @@ from typing import Any
 
 import lightning as L
 
-from coordnet.fields.field import Encoded
+from coordnet.fields.field import BaseField
 from coordnet.training.callbacks.evaluation import Evaluation
-from coordnet.training.runtime import CLOSE
+from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 
 
 class Precision(L.Callback):
@@ -23,9 +23,9 @@ class Precision(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         latest = self.evaluation.latest
-        if latest.get("step") == trainer.global_step and closeness(latest) >= CLOSE:
+        if latest.get("step") == trainer.global_step and closeness(latest) >= ADAPTIVE_PSNR_DB:
             for field in pl_module.modules():
-                if isinstance(field, Encoded):
+                if isinstance(field, BaseField):
                     field.precision = "float32"
 
 

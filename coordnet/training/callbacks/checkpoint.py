@@ -8,7 +8,7 @@ import torch
 from coordnet.errors import Diverged
 from coordnet.runs import checkpoint
 from coordnet.training.callbacks.evaluation import Evaluation, learning_rate
-from coordnet.training.callbacks.graceful_shutdown import Interruption
+from coordnet.training.callbacks.graceful_shutdown import GracefulShutdown
 
 
 class Saving(L.Callback):
@@ -19,7 +19,7 @@ class Saving(L.Callback):
     """
 
     def __init__(
-        self, directory: Path, every: int, evaluation: Evaluation, interruption: Interruption
+        self, directory: Path, every: int, evaluation: Evaluation, interruption: GracefulShutdown
     ) -> None:
         self.folder = directory / "checkpoints"
         self.every = every
@@ -41,7 +41,7 @@ class Saving(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         scored = step % self.every == 0 or step == trainer.max_steps
-        ends = self.interruption.agreed(trainer)
+        ends = self.interruption.any_rank_interrupted(trainer)
         if scored or ends:
             self.save(trainer, scored)
         if ends:

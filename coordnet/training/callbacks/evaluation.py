@@ -16,8 +16,8 @@ from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history,
 from coordnet.errors import Diverged
 from coordnet.runs import metrics_file
 from coordnet.runs.directory import write_bytes
-from coordnet.signals.base import Evaluation as Scores
-from coordnet.training.module import Reconstruction
+from coordnet.signals.base import EvaluationResult
+from coordnet.training.module import FieldModule
 
 # In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
 ENLARGED = (256, 1536)
@@ -38,7 +38,7 @@ def is_picture_step(step: int) -> bool:
 
 
 class Evaluation(L.Callback):
-    """Scores the field every `every` steps, at log-spaced steps and at the end; writes metrics and pictures.
+    """EvaluationResult the field every `every` steps, at log-spaced steps and at the end; writes metrics and pictures.
 
     Its clock, the column `seconds`, counts training only: it stands still while anything is evaluated or saved.
 
@@ -81,7 +81,7 @@ class Evaluation(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero:
-            metrics_file.cut_back(self.file, trainer.global_step if trainer.global_step else -1)
+            metrics_file.truncate_after(self.file, trainer.global_step if trainer.global_step else -1)
         if trainer.global_step == 0:
             self.evaluate(trainer, pl_module, loss=math.nan)
 
@@ -110,7 +110,7 @@ class Evaluation(L.Callback):
 
     @torch.no_grad()
     def evaluate(self, trainer: L.Trainer, model: L.LightningModule, loss: float) -> None:
-        assert isinstance(model, Reconstruction)
+        assert isinstance(model, FieldModule)
         step = trainer.global_step
         evaluation = model.evaluate()
         self.score = evaluation.score
@@ -148,7 +148,9 @@ class Evaluation(L.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 
-    def pictures(self, evaluation: Scores, bands: Bands | None, whole: bool) -> dict[str, viz.Picture]:
+    def pictures(
+        self, evaluation: EvaluationResult, bands: Bands | None, whole: bool
+    ) -> dict[str, viz.Picture]:
         """The signal's own, the first with the spectrum beside it; if `whole`, those of the errors by frequency too."""
         pictures = evaluation.draw()
         if evaluation.samples is None or bands is None:

@@ -8,7 +8,7 @@ import torch
 from coordnet.errors import Interrupted
 
 
-class Interruption(L.Callback):
+class GracefulShutdown(L.Callback):
     """Notes SIGTERM, SIGINT and Slurm's SIGUSR1, so that the step can be finished and saved.
 
     A second one ends the process at once.
@@ -28,7 +28,7 @@ class Interruption(L.Callback):
         self.received = signal.Signals(number)
         signal.signal(number, signal.SIG_DFL)
 
-    def agreed(self, trainer: L.Trainer) -> bool:
+    def any_rank_interrupted(self, trainer: L.Trainer) -> bool:
         """Whether any of the processes that share the batch was told to stop: all stop at the same step."""
         if trainer.world_size > 1:
             told = trainer.strategy.reduce(torch.tensor(int(self.received or 0)), reduce_op="max")

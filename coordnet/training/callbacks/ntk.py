@@ -15,7 +15,7 @@ from coordnet.diagnostics import ntk, ntk_figure
 from coordnet.errors import Diverged
 from coordnet.losses.mse import mse
 from coordnet.training.callbacks.evaluation import Evaluation
-from coordnet.training.module import Reconstruction
+from coordnet.training.module import FieldModule
 
 MOST_PREDICTED = 4096
 PREDICTED_AT = 200
@@ -56,10 +56,10 @@ class Kernel(L.Callback):
 
     def measure(self, trainer: L.Trainer, model: L.LightningModule) -> None:
         """Compute the kernel of this step, and write its file, scalars and picture."""
-        assert isinstance(model, Reconstruction)
+        assert isinstance(model, FieldModule)
         self.evaluation.stop_clock()
         step = trainer.global_step
-        batch = model.batches.signal.observe(even_index(model.batches.signal.num_observations, self.points))
+        batch = model.batches.signal.get_batch(even_index(model.batches.signal.num_observations, self.points))
         coords, target = batch["coords"], batch["value"]
         where = [coords, *(batch[name] for name in ("covariance",) if name in batch)]
         with torch.no_grad():
@@ -127,7 +127,7 @@ def summary(eigenvalues: Tensor, energy: Tensor) -> dict[str, float]:
     }
 
 
-def why_not_predicted(trainer: L.Trainer, model: Reconstruction, points: int) -> str | None:
+def why_not_predicted(trainer: L.Trainer, model: FieldModule, points: int) -> str | None:
     """Why the loss cannot be predicted from the kernel; None if it can."""
     total = model.batches.signal.num_observations
     if not trainer.optimizers:
@@ -148,7 +148,7 @@ def why_not_predicted(trainer: L.Trainer, model: Reconstruction, points: int) ->
         "a batch is not all observations (it needs trainer.batch_size=null)": model.batches.size is not None,
         f"{points} points are not all {total} observations": points != total,
         "hidden layers run in bfloat16": getattr(model.field, "precision", "float32") != "float32",
-        "the field changes with time by itself": bool(model.timed),
+        "the field changes with time by itself": bool(model.scheduled_modules),
         f"{values} values are more than {MOST_PREDICTED}": values > MOST_PREDICTED,
     }
     return next((reason for reason, holds in obstacles.items() if holds), None)

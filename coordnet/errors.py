@@ -26,6 +26,24 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
+class OptionError(UserError):
+    """A value that an option does not allow.
+
+    Attributes:
+        option: The name of the option, with the names of the nodes around it once they are known.
+        value: The value that was given.
+        allowed: The rest of the sentence, such as "must be a number from 0 to 1".
+    """
+
+    def __init__(self, option: str, value: object, allowed: str) -> None:
+        self.option, self.value, self.allowed = option, value, allowed
+        super().__init__(f"{option}={shown(value)} {allowed}")
+
+    def within(self, key: str) -> "OptionError":
+        """The same error with the name of the node that holds the option."""
+        return OptionError(f"{key}.{self.option}", self.value, self.allowed)
+
+
 class Diverged(RuntimeError):
     """Training left the finite numbers; the message names the step."""
 

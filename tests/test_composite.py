@@ -6,7 +6,7 @@ import pytest
 import torch
 from support import SMALL, make_config
 
-from coordnet.config.assemble import assemble
+from coordnet.training.assemble import assemble
 from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.composite import Composite

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from support import make_config
 
 from coordnet.cli.train import give_back, plain
-from coordnet.config.assemble import assemble
+from coordnet.training.assemble import assemble
 from coordnet.config.check import check_config
 from coordnet.config.shipped import config_dir
 

@@ -12,7 +12,7 @@ from support import SMALL, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import same
 
-from coordnet.config.assemble import assemble
+from coordnet.training.assemble import assemble
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.config import shipped
-from coordnet.config.assemble import assemble, make_field
+from coordnet.training.assemble import assemble, make_field
 from coordnet.coords import Domain
 from coordnet.encodings.factors import planes
 from coordnet.encodings.fourier import positional

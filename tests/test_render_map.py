@@ -10,7 +10,7 @@ from scenes import Balls, Solid, ball, rays, small_field
 from support import make_config
 from torch import Tensor
 
-from coordnet.config.assemble import assemble
+from coordnet.training.assemble import assemble
 from coordnet.errors import UserError
 from coordnet.forward_maps.hierarchical import (
     HierarchicalRenderer,

@@ -10,7 +10,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from support import make_config
 
-from coordnet.config.assemble import assemble
+from coordnet.training.assemble import assemble
 from coordnet.config.check import check_config
 from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain

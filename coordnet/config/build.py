@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from coordnet.config import shipped
-from coordnet.errors import UserError, shown
+from coordnet.errors import OptionError, UserError, shown
 
 Node = Mapping[str, Any]
 
@@ -85,6 +85,8 @@ def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) 
         raise UserError(f"{key}._target_={target} does not fit here: {error}") from None
     try:
         return make(**given)
+    except OptionError as error:
+        raise error.within(key) from None
     except UserError as error:
         # A constructor names its option as encoding.scale, wherever the node stands.
         group, _, rest = str(error).partition(".")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coordnet.config.assemble import assemble, is_trained
+from coordnet.training.assemble import assemble, is_trained
 from coordnet.errors import UserError
 from coordnet.sweeps.sweep import TOLERANCE
 

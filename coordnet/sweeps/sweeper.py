@@ -97,7 +97,7 @@ class RowsSweeper(BasicSweeper):
         self, jobs: Sequence[Job], configs: Sequence[dict[str, Any]]
     ) -> tuple[list[Job], list[dict[str, Any]]]:
         """The jobs with the network.width that gives each the parameters of the reference row."""
-        from coordnet.config.assemble import is_trained
+        from coordnet.training.assemble import is_trained
         from coordnet.sweeps.matching import count_parameters, equal_parameters, with_width
 
         found = [config for config in configs if config["label"] == self.reference]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from coordnet.config.assemble import assemble, is_trained
+from coordnet.training.assemble import assemble, is_trained
 from coordnet.config.check import Config, check_config
 from coordnet.console import say
 from coordnet.errors import Diverged, UserError

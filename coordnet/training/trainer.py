@@ -13,7 +13,7 @@ import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from coordnet.config.assemble import is_trained
+from coordnet.training.assemble import is_trained
 from coordnet.config.check import Config
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.training.callbacks.adaptive_precision import Precision

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from coordnet.coords import Domain, FieldFunction
+from coordnet.signals.spec import SignalSpec
 
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
@@ -66,6 +67,10 @@ class Signal(ABC):
     @abstractmethod
     def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
         """Score a field. `predict` maps what `get_batch` returned to the forward map's prediction."""
+
+    def spec(self) -> SignalSpec:
+        """The description that fields and displays are built from."""
+        return SignalSpec(self.domain, self.channels, self.value_range)
 
     def fingerprint(self) -> str | None:
         """A hash of data that came from a file; None where the config alone makes them."""

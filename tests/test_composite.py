@@ -6,7 +6,6 @@ import pytest
 import torch
 from support import SMALL, make_config
 
-from coordnet.training.assemble import assemble
 from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.composite import Composite
@@ -15,6 +14,7 @@ from coordnet.encodings.identity import Identity
 from coordnet.encodings.one_blob import OneBlob
 from coordnet.encodings.window import Window
 from coordnet.errors import UserError
+from coordnet.training.assemble import assemble
 
 DOMAIN = Domain((64, 32, 8))
 COORDS = torch.tensor([[0.3, -0.2, 0.1], [-0.9, 0.45, -0.05]])

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from support import make_config
 
 from coordnet.cli.train import give_back, plain
-from coordnet.training.assemble import assemble
 from coordnet.config.check import check_config
 from coordnet.config.shipped import config_dir
+from coordnet.training.assemble import assemble
 
 EXPERIMENTS = sorted(file.stem for file in (config_dir() / "experiment").glob("*.yaml"))
 # In place of pictures from files.

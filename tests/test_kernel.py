@@ -12,11 +12,11 @@ from support import SMALL, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import same
 
-from coordnet.training.assemble import assemble
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint
 from coordnet.runs.directory import write_status
+from coordnet.training.assemble import assemble
 from coordnet.training.callbacks.ntk import even_index, in_double, why_not_predicted
 from coordnet.training.run import load_model, prepare, resume, start
 

@@ -155,9 +155,9 @@ class Sample(NamedTuple):
 
 class Soak(NamedTuple):
     directory: Path
-    samples: list[PointEvaluation]
+    samples: list[Sample]
 
-    def quarter(self, number: int) -> list[PointEvaluation]:
+    def quarter(self, number: int) -> list[Sample]:
         share = len(self.samples) // 4
         return self.samples[number * share : (number + 1) * share]
 

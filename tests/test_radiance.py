@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.config import shipped
-from coordnet.training.assemble import assemble, make_field
 from coordnet.coords import Domain
 from coordnet.encodings.factors import planes
 from coordnet.encodings.fourier import positional
@@ -20,6 +19,7 @@ from coordnet.errors import UserError
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.base import Signal
+from coordnet.training.assemble import assemble, make_field
 
 RADIANCE = sorted(file.stem for file in (shipped.config_dir() / "radiance").glob("*.yaml"))
 DIRECTIONS = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "direction").glob("*.yaml"))

@@ -10,11 +10,11 @@ from scenes import Balls, Solid, ball, rays, small_field
 from support import make_config
 from torch import Tensor
 
-from coordnet.training.assemble import assemble
 from coordnet.errors import UserError
 from coordnet.forward_maps.hierarchical import (
     HierarchicalRenderer,
     RayBundle,
+    VolumeRenderer,
     bounds,
     densities,
 )
@@ -24,6 +24,7 @@ from coordnet.rendering.occupancy_grid import Occupancy
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import write_status
+from coordnet.training.assemble import assemble
 from coordnet.training.run import resume, start
 
 SCENE = (

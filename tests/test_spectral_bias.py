@@ -10,7 +10,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from support import make_config
 
-from coordnet.training.assemble import assemble
 from coordnet.config.check import check_config
 from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
@@ -20,6 +19,7 @@ from coordnet.encodings.identity import Identity
 from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.lines.waveform import sines
+from coordnet.training.assemble import assemble
 
 
 @cache

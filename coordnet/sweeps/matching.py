@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coordnet.training.assemble import assemble, is_trained
 from coordnet.errors import UserError
 from coordnet.sweeps.sweep import TOLERANCE
+from coordnet.training.assemble import assemble, is_trained
 
 MAX_WIDTH = 8192
 

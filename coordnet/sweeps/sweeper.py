@@ -97,8 +97,8 @@ class RowsSweeper(BasicSweeper):
         self, jobs: Sequence[Job], configs: Sequence[dict[str, Any]]
     ) -> tuple[list[Job], list[dict[str, Any]]]:
         """The jobs with the network.width that gives each the parameters of the reference row."""
-        from coordnet.training.assemble import is_trained
         from coordnet.sweeps.matching import count_parameters, equal_parameters, with_width
+        from coordnet.training.assemble import is_trained
 
         found = [config for config in configs if config["label"] == self.reference]
         first = (found or configs)[0]

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from coordnet.training.assemble import assemble, is_trained
 from coordnet.config.check import Config, check_config
 from coordnet.console import say
 from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status, write_text
+from coordnet.training.assemble import assemble, is_trained
 from coordnet.training.ddp import launch_ddp
 from coordnet.training.memory import GIB, check_memory, estimate, reraise_out_of_memory
 from coordnet.training.module import FieldModule

@@ -13,9 +13,9 @@ import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from coordnet.training.assemble import is_trained
 from coordnet.config.check import Config
 from coordnet.runs import checkpoint, metrics_file
+from coordnet.training.assemble import is_trained
 from coordnet.training.callbacks.adaptive_precision import Precision
 from coordnet.training.callbacks.checkpoint import Saving
 from coordnet.training.callbacks.evaluation import Evaluation

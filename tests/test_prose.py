@@ -1,0 +1,408 @@
+"""Prose is plain: sentences start with a noun or a verb, and spelling is American.
+
+CONTRIBUTING.md has the whole rule. These tests hold the half that a program can check.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OPENERS = ("of", "what", "that", "those", "where", "whether", "which", "how", "whose")
+
+PAGES = sorted(p for folder in ("", "docs", "data") for p in (ROOT / folder).glob("*.md"))
+MODULES = sorted(p for folder in ("coordnet", "scripts", "tests") for p in (ROOT / folder).rglob("*.py"))
+CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
+FILES = [str(p.relative_to(ROOT)) for p in (*PAGES, *MODULES, *CONFIGS)]
+
+# Files that still break the rule. The list only shrinks: an entry that has become clean fails the test.
+NOT_YET = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        CHANGELOG.md
+        CONTRIBUTING.md
+        README.md
+        SECURITY.md
+        conf/ablation/frequencies_1d.yaml
+        conf/ablation/frequencies_1d_families.yaml
+        conf/ablation/ntk.yaml
+        conf/ablation/precision.yaml
+        conf/ablation/precision_close.yaml
+        conf/ablation/recipes.yaml
+        conf/ablation/scene_components.yaml
+        conf/ablation/scene_encodings.yaml
+        conf/ablation/spectral_bias_1d.yaml
+        conf/ablation/spectral_bias_1d_rates.yaml
+        conf/encoding/hash_grid.yaml
+        conf/encoding/learnable.yaml
+        conf/encoding/plane_product.yaml
+        conf/encoding/planes.yaml
+        conf/encoding/spherical_harmonics.yaml
+        conf/encoding/vector_matrix.yaml
+        conf/forward_map/hierarchical.yaml
+        conf/forward_map/occupancy_grid.yaml
+        conf/optimizer/adam.yaml
+        conf/optimizer/sgd.yaml
+        conf/radiance/appearance/vector_matrix.yaml
+        conf/signal/blender.yaml
+        conf/signal/image.yaml
+        conf/signal/lego.yaml
+        conf/signal/power_noise_1d.yaml
+        conf/signal/scene.yaml
+        conf/signal/transforms.yaml
+        conf/train.yaml
+        conf/trainer/auto.yaml
+        coordnet/cameras.py
+        coordnet/cli/doctor.py
+        coordnet/cli/make_scene.py
+        coordnet/cli/render.py
+        coordnet/cli/resume.py
+        coordnet/cli/run_options.py
+        coordnet/cli/train.py
+        coordnet/cli/turntable.py
+        coordnet/config/build.py
+        coordnet/config/check.py
+        coordnet/config/shipped.py
+        coordnet/console.py
+        coordnet/coords.py
+        coordnet/diagnostics/bands.py
+        coordnet/diagnostics/contrast.py
+        coordnet/diagnostics/encoding_figure.py
+        coordnet/diagnostics/encoding_report.py
+        coordnet/diagnostics/ntk.py
+        coordnet/diagnostics/proposal.py
+        coordnet/diagnostics/sines.py
+        coordnet/diagnostics/spectrum.py
+        coordnet/diagnostics/spectrum_figure.py
+        coordnet/encodings/blend.py
+        coordnet/encodings/composite.py
+        coordnet/encodings/factors.py
+        coordnet/encodings/fourier.py
+        coordnet/encodings/grid.py
+        coordnet/encodings/hash_grid.py
+        coordnet/encodings/learnable.py
+        coordnet/encodings/spherical.py
+        coordnet/export/image.py
+        coordnet/export/new_file.py
+        coordnet/export/png.py
+        coordnet/export/turntable.py
+        coordnet/export/video.py
+        coordnet/export/view.py
+        coordnet/fields/field.py
+        coordnet/fields/radiance_field.py
+        coordnet/forward_maps/base.py
+        coordnet/forward_maps/hierarchical.py
+        coordnet/forward_maps/occupancy_grid.py
+        coordnet/forward_maps/point.py
+        coordnet/metrics/scores.py
+        coordnet/networks/base.py
+        coordnet/options.py
+        coordnet/ranges.py
+        coordnet/rendering/occupancy_grid.py
+        coordnet/rendering/volume.py
+        coordnet/reports/conclude.py
+        coordnet/reports/figures.py
+        coordnet/reports/frequencies.py
+        coordnet/reports/page.py
+        coordnet/reports/report.py
+        coordnet/reports/results.py
+        coordnet/reports/statistics.py
+        coordnet/reports/tables.py
+        coordnet/reports/variants.py
+        coordnet/runs/checkpoint.py
+        coordnet/runs/directory.py
+        coordnet/runs/metrics_file.py
+        coordnet/signals/base.py
+        coordnet/signals/images/analytic.py
+        coordnet/signals/images/image.py
+        coordnet/signals/images/image_file.py
+        coordnet/signals/images/multiscale.py
+        coordnet/signals/images/tomography.py
+        coordnet/signals/lines/noise_line.py
+        coordnet/signals/lines/sequence.py
+        coordnet/signals/lines/waveform.py
+        coordnet/signals/scenes/blender.py
+        coordnet/signals/scenes/frames.py
+        coordnet/signals/scenes/posed_images.py
+        coordnet/signals/scenes/transforms.py
+        coordnet/signals/scenes/view_files.py
+        coordnet/signals/spec.py
+        coordnet/signals/synthetic/scenes.py
+        coordnet/signals/synthetic/solids.py
+        coordnet/signals/synthetic/sphere.py
+        coordnet/signals/synthetic/synthetic_scene.py
+        coordnet/sweeps/jobs.py
+        coordnet/sweeps/matching.py
+        coordnet/sweeps/sweep.py
+        coordnet/training/assemble.py
+        coordnet/training/batches.py
+        coordnet/training/callbacks/adaptive_precision.py
+        coordnet/training/callbacks/evaluation.py
+        coordnet/training/callbacks/graceful_shutdown.py
+        coordnet/training/callbacks/ntk.py
+        coordnet/training/callbacks/progress.py
+        coordnet/training/memory.py
+        coordnet/training/module.py
+        coordnet/training/provenance.py
+        coordnet/training/run.py
+        coordnet/training/runtime.py
+        coordnet/training/trainer.py
+        docs/ablations.md
+        docs/diagnostics.md
+        docs/image-encodings.md
+        docs/kernels.md
+        docs/performance.md
+        docs/positional-encoding.md
+        docs/scenes.md
+        docs/spectral-bias.md
+        scripts/bandwidth.py
+        scripts/bench/__main__.py
+        scripts/bench/config.py
+        scripts/bench/plain.py
+        scripts/bench/step.py
+        scripts/bench/timing.py
+        scripts/bench/trainer.py
+        scripts/bench_sweep.py
+        scripts/encoding_ladder.py
+        scripts/frequencies_1d.py
+        scripts/full_disk.py
+        scripts/image_encodings.py
+        scripts/kill_run.py
+        scripts/ntk.py
+        scripts/precision.py
+        scripts/reproduction.py
+        scripts/rotation.py
+        scripts/scene_encodings.py
+        scripts/spectral_bias_1d.py
+        tests/promises.py
+        tests/support.py
+        tests/test_bands.py
+        tests/test_blend.py
+        tests/test_build.py
+        tests/test_checkpoint.py
+        tests/test_config.py
+        tests/test_contrast.py
+        tests/test_docs.py
+        tests/test_encodings.py
+        tests/test_environment.py
+        tests/test_fields.py
+        tests/test_film.py
+        tests/test_fourier.py
+        tests/test_fuzz.py
+        tests/test_golden.py
+        tests/test_hash_grid.py
+        tests/test_image_file.py
+        tests/test_ladder.py
+        tests/test_limits.py
+        tests/test_networks.py
+        tests/test_plan.py
+        tests/test_presets.py
+        tests/test_ranges.py
+        tests/test_render_map.py
+        tests/test_report.py
+        tests/test_scenes.py
+        tests/test_signals_analytic.py
+        tests/test_signals_sequence.py
+        tests/test_signals_sphere.py
+        tests/test_signals_tomography.py
+        tests/test_view.py
+        tests/test_window.py
+        """,
+    )
+)
+
+WORDS = r"""
+    colour|discolour|centre(?!d?_)|centring|recentre|grey|neighbour|behaviour|favour|honour|rigour|vapour
+    |labell|modell|travell|signall|channell|fuell|learnt|burnt|spelt|dreamt|whilst|artefact|metre|kilometre|fibre
+    |theatre|defence|licence|analys(?:e|ed|er|ing)\b|catalys(?:e|ed|ing)\b
+"""
+STEMS = r"""
+    optim|normal|initial|regular|memor|discret|quant|parametr|parameter|visual|minim|maxim|summar|organ|recogn|util
+    |general|synthes|serial|factor|vector|random|penal|real|special|standard|categor|custom|digit|equal|final|harmon
+    |linear|local|material|orthogonal|orthonormal|polar|raster|stabil|symmetr|synchron|token|character|emphas|author
+"""
+SPELLING = re.compile(
+    rf"(?<![a-z])((?:(?:{WORDS})|(?:un|re|de)?(?:{STEMS})is(?:e|ed|es|er|ers|ing|ation|ations)\b)[a-z]*)",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """Splits one paragraph after each full stop, exclamation mark or question mark that a space follows."""
+    return re.split(r"(?<=[.!?])[\"')*_\]]*\s+", " ".join(text.split()))
+
+
+def badly_opened(text: str, any_case: bool = True) -> Iterator[str]:
+    """Yields the sentences of a paragraph that start with one of the openers and are no questions.
+
+    Args:
+        text: One paragraph, one entry or one cell of a table.
+        any_case: The first word is compared in lower case. Later sentences start with a capital anyway.
+    """
+    for place, sentence in enumerate(sentences(text)):
+        word = re.match(r"[\s\"'(*_\[!#-]*([A-Za-z]+)\b", sentence)
+        if word is None or sentence.rstrip("\"')*_").endswith("?"):
+            continue
+        first = word[1]
+        is_opener = first.lower() in OPENERS and (first[0].isupper() or (any_case and place == 0))
+        if is_opener:
+            yield sentence[:100]
+
+
+def paragraphs_of_docstring(docstring: str) -> Iterator[str]:
+    """Yields the paragraphs, entries and list items of a docstring without its examples."""
+    part: list[str] = []
+    literal_indent: int | None = None
+    for line in [*docstring.expandtabs().splitlines(), ""]:
+        text, indent = line.strip(), len(line) - len(line.lstrip())
+        if literal_indent is not None and text and indent > literal_indent:
+            continue
+        literal_indent = None if text else literal_indent
+        entry = re.match(r"(?:[\w*./]+(?: \([^)]*\))?(?:, [\w*./]+)*:|[-*]|\d+\.) (.*)", text)
+        if (
+            not text
+            or entry
+            or re.fullmatch(r"(Args|Attributes|Raises|Returns|Yields|Example|Examples):", text)
+        ):
+            if part:
+                yield " ".join(part)
+            part = [entry[1]] if entry else []
+            continue
+        if text.startswith((">>>", "...")):
+            continue
+        part.append(text)
+        if text.endswith("::"):
+            literal_indent = indent
+
+
+def comments_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yields the line and text of each comment; comments on consecutive lines of one column are joined."""
+    block: list[str] = []
+    start = last = column = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        text = token.string.lstrip("#!: ").strip()
+        if re.match(r"(type: ignore|noqa|fmt:|pragma|ruff:)", text):
+            continue
+        if block and token.start == (last + 1, column):
+            block.append(text)
+        else:
+            if block:
+                yield start, " ".join(block)
+            block, start, column = [text], token.start[0], token.start[1]
+        last = token.start[0]
+    if block:
+        yield start, " ".join(block)
+
+
+def messages_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yields the line and the leading text of each literal that is raised, or that is help of an option."""
+    for node in ast.walk(tree):
+        literals: list[ast.expr] = []
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            literals = list(node.exc.args)
+        elif isinstance(node, ast.Call):
+            literals = [k.value for k in node.keywords if k.arg in ("help", "description")]
+        for literal in literals:
+            first = literal.values[0] if isinstance(literal, ast.JoinedStr) and literal.values else literal
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield literal.lineno, first.value
+
+
+def faults_of_module(path: Path) -> Iterator[str]:
+    source = path.read_text()
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            line = getattr(node, "lineno", 1)
+            for paragraph in paragraphs_of_docstring(ast.get_docstring(node) or ""):
+                yield from (f"{line}: {fault}" for fault in badly_opened(paragraph))
+    for line, comment in comments_of(source):
+        yield from (f"{line}: {fault}" for fault in badly_opened(comment))
+    if "tests" not in path.parts:
+        for line, message in messages_of(tree):
+            yield from (f"{line}: {fault}" for fault in badly_opened(message))
+
+
+def faults_of_page(path: Path) -> Iterator[str]:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for block in re.split(r"\n\s*\n", text):
+        part: list[str] = []
+        for line in [*block.splitlines(), "- "]:
+            if re.match(r"( {4}|\t)\S", line) and not part:
+                continue  # indented code
+            new = re.match(r"\s*(?:[-*+]|\d+\.)\s+", line)
+            if part and (new or line.startswith(("|", "#"))):
+                yield from badly_opened(" ".join(part))
+                part = []
+            if line.startswith("|"):
+                for cell in re.split(r"(?<!\\)\|", line):
+                    yield from badly_opened(cell)
+            elif not line.startswith("#"):
+                part.append(line[new.end() :] if new else line)
+
+
+def faults_of_config(path: Path) -> Iterator[str]:
+    block: list[str] = []
+    for line in [*path.read_text().splitlines(), ""]:
+        comment = re.search(r"(?:^|\s)#+ ?(.*)", line)
+        whole = line.lstrip().startswith("#")
+        if block and not whole:
+            yield from badly_opened(" ".join(block))
+            block = []
+        if comment and whole and not comment[1].startswith("@"):
+            block.append(comment[1])
+        elif comment and not whole:
+            yield from badly_opened(comment[1])
+
+
+def faults_of(name: str) -> list[str]:
+    path = ROOT / name
+    by_kind = {".py": faults_of_module, ".md": faults_of_page, ".yaml": faults_of_config}
+    faults = list(by_kind[path.suffix](path))
+    if name != "tests/test_prose.py":
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            faults += [f"{number}: {word} (British)" for word in SPELLING.findall(line)]
+    return faults
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_sentences_start_with_a_noun_or_a_verb_and_spelling_is_american(name: str) -> None:
+    faults = faults_of(name)
+    if name in NOT_YET:
+        assert faults, f"{name} has become clean: remove it from NOT_YET"
+    else:
+        assert not faults, "\n".join([f"{name}:", *faults])
+
+
+def test_the_list_of_files_that_break_the_rule_names_files() -> None:
+    assert not NOT_YET - set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Of the draws.", 1),
+        ("size: samples along an axis. Whether it is even decides.", 1),
+        ("Which one? The first.", 0),
+        ("**What Θ is of.** The kernel is that of the field.", 1),
+        ("The kernel, of which there are two. A scene (Where it is) is read.", 0),
+        ("whose cameras", 1),
+        ("Whole numbers only. Offsets are in pixels. Thatch.", 0),
+    ],
+)
+def test_openers_are_found(text: str, count: int) -> None:
+    assert len(list(badly_opened(text))) == count
+
+
+def test_entries_of_a_docstring_are_read_one_by_one() -> None:
+    docstring = "Makes it.\n\nArgs:\n    size: Of the grid.\n        More.\n    a, b: Counts.\n\nRaises:\n    E: That."
+    found = [fault for part in paragraphs_of_docstring(docstring) for fault in badly_opened(part)]
+    assert found == ["Of the grid.", "That."]

@@ -1,4 +1,4 @@
-"""Arrays to pictures. Values are floats, pictures uint8 (height, width, 3); nothing here knows a logger."""
+"""Arrays to pictures: values are floats, and a picture is an uint8 array (height, width, 3)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,25 +12,26 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 Values = NDArray[np.floating]
 
+# Widths in pixels: the white gap between two pictures, and the line of text above a picture.
 GAP = 4
 CAPTION = 28
 
 
 def to_pixels(values: Values) -> Picture:
-    """Values (height, width, channels) in [0, 1] as pixels of the same shape, clipped and rounded; NaN is 0."""
+    """Clip values (height, width, channels) to [0, 1] and round them to pixels of the same shape; NaN becomes 0."""
     return (np.nan_to_num(values.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
 def to_rgb(values: Values) -> Picture:
-    """Values (height, width, 1, 3 or 4) in [0, 1] as RGB; a fourth channel is opacity over white."""
+    """Convert values (height, width, 1, 3 or 4) in [0, 1] to RGB; a fourth channel is opacity over white."""
     if values.shape[2] == 4:
         alpha = values[..., 3:].clip(0, 1)
         values = values[..., :3] * alpha + 1 - alpha
     return to_pixels(np.broadcast_to(values, (*values.shape[:2], 3)))
 
 
-def heat(values: Values, top: float) -> Picture:
-    """Values (height, width) in a perceptual color map: 0 is black, `top` and above bright yellow."""
+def apply_colormap(values: Values, top: float) -> Picture:
+    """Color values (height, width) by a perceptual map: 0 is black, `top` and above are bright yellow."""
     from matplotlib import colormaps
 
     return to_pixels(colormaps["inferno"](values / top)[..., :3])
@@ -47,41 +48,35 @@ def shrink(values: Values, longest: int) -> Values:
     return cut.reshape(rows, blocks[0], columns, blocks[1], -1).mean(axis=(1, 3))
 
 
-def side_by_side(pictures: Sequence[Picture]) -> Picture:
-    """Join pictures of one height from left to right, with white gaps."""
-    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
-    parts = [part for picture in pictures for part in (picture, gap)]
+def hconcat(pictures: Sequence[Picture]) -> Picture:
+    """Join pictures from left to right with white gaps; lower pictures are centered vertically on white."""
+    height = max(picture.shape[0] for picture in pictures)
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (pad_to(picture, height, picture.shape[1]), gap)]
     return np.concatenate(parts[:-1], axis=1)
 
 
-def stacked(pictures: Sequence[Picture]) -> Picture:
-    """Join pictures of one width from top to bottom, with white gaps."""
-    turned = side_by_side([picture.swapaxes(0, 1) for picture in pictures])
-    return turned.swapaxes(0, 1)
+def vconcat(pictures: Sequence[Picture]) -> Picture:
+    """Join pictures from top to bottom with white gaps; narrower pictures are centered horizontally on white."""
+    return hconcat([picture.swapaxes(0, 1) for picture in pictures]).swapaxes(0, 1)
 
 
-def enlarged(picture: Picture, height: int, width: int) -> Picture:
-    """Repeat pixels, as often as leaves the picture within (height, width), and at least once."""
+def upscale(picture: Picture, height: int, width: int) -> Picture:
+    """Repeat each pixel by the largest whole factor that keeps the picture within (height, width), at least 1."""
     times = max(1, min(height // picture.shape[0], width // picture.shape[1]))
     return picture.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def beside(picture: Picture, panel: Picture) -> Picture:
-    """Join two pictures from left to right; white above and below the lower one."""
-    height = max(picture.shape[0], panel.shape[0])
-    return side_by_side([padded(part, height, part.shape[1]) for part in (picture, panel)])
-
-
-def padded(picture: Picture, height: int, width: int) -> Picture:
-    """The picture in the middle of a white one of (height, width)."""
+def pad_to(picture: Picture, height: int, width: int) -> Picture:
+    """Center a picture on a white canvas (height, width)."""
     canvas = np.full((height, width, 3), 255, np.uint8)
     top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
     canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return canvas
 
 
-def captioned(picture: Picture, text: str) -> Picture:
-    """The picture under a line of text on white."""
+def add_caption(picture: Picture, text: str) -> Picture:
+    """Put a line of text on white above a picture."""
     from PIL import Image, ImageDraw, ImageFont
 
     line = Image.new("RGB", (picture.shape[1], CAPTION), "white")
@@ -89,15 +84,21 @@ def captioned(picture: Picture, text: str) -> Picture:
     return np.concatenate([np.asarray(line), picture])
 
 
-def strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
-    """target | prediction | absolute error (mean over channels; full scale 0.25) as one picture."""
+def comparison_strip(target: Values, prediction: Values, longest: int = 512) -> Picture:
+    """Join target, prediction and absolute error (mean over channels; full scale 0.25) from left to right.
+
+    Args:
+        target: Values (height, width, channels) in [0, 1].
+        prediction: Values of the same shape, clipped to [0, 1] before the error is taken.
+        longest: Largest side of each picture in pixels; larger arrays are averaged in blocks.
+    """
     target, prediction = shrink(target, longest), shrink(prediction.clip(0, 1), longest)
     error = np.abs(target - prediction).mean(axis=2)
-    return side_by_side([to_rgb(target), to_rgb(prediction), heat(error, top=0.25)])
+    return hconcat([to_rgb(target), to_rgb(prediction), apply_colormap(error, top=0.25)])
 
 
-def painted(figure: "Figure") -> Picture:
-    """A matplotlib figure as pixels."""
+def figure_to_image(figure: "Figure") -> Picture:
+    """Render a matplotlib figure to pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -105,14 +106,22 @@ def painted(figure: "Figure") -> Picture:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def curves(
+def plot_lines(
     x: Values,
     lines: dict[str, Values],
     title: str,
     dots: tuple[Values, Values] | None = None,
     gray_from: float | None = None,
 ) -> Picture:
-    """Curves over x (n,), one per name; black dots at (x, y), and a gray ground from some x on."""
+    """Plot one line per name over x (n,).
+
+    Args:
+        x: Positions (n,), rising.
+        lines: Name in the legend to values (n,).
+        title: Title of the plot.
+        dots: Coordinates x and y of black dots.
+        gray_from: Position from which on the background is gray; None for a white background.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), dpi=100)
@@ -125,11 +134,11 @@ def curves(
     if gray_from is not None:
         axes.axvspan(gray_from, x[-1], color="0.9", zorder=0)
     axes.legend(loc="upper right")
-    return painted(figure)
+    return figure_to_image(figure)
 
 
-def sheet(pictures: dict[str, Picture], columns: int = 2) -> Picture:
-    """Pictures under their captions, as a grid; each keeps its pixels."""
+def image_grid(pictures: dict[str, Picture], columns: int = 2) -> Picture:
+    """Arrange pictures in a grid, each with its name above; no picture is resized."""
     from PIL import Image, ImageDraw, ImageFont
 
     height = max(picture.shape[0] for picture in pictures.values()) + CAPTION

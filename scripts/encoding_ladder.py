@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.coords import Domain
-from coordnet.diagnostics.encoding_report import along, measure, rotated
+from coordnet.diagnostics.encoding_report import displacement, measure_encoding, rotate_features
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import positional, transformer
 from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
@@ -154,9 +154,11 @@ def shift_maps(rungs: dict[str, Encoding], domain: Domain) -> Figure:
     """The best linear map from gamma(p) to gamma(p + 1), fitted anywhere in the domain, and the exact rotation."""
     figure = Figure(figsize=(14, 4.4), dpi=80, layout="constrained")
     axes = figure.subplots(1, 4)
-    report = {name: measure(rungs[name], domain)["shift"][0] for name in ("binary", "sine", "sinusoidal")}
+    report = {
+        name: measure_encoding(rungs[name], domain)["shift"][0] for name in ("binary", "sine", "sinusoidal")
+    }
     points = torch.rand(4096, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.9 - 1
-    step = along(domain, 1.0)
+    step = displacement(domain, 1.0)
     for ax, name in zip(axes, report, strict=False):
         encoding = RUNGS[name](domain).double()
         matrix = torch.linalg.pinv(encoding(points), rtol=1e-10) @ encoding(points + step)
@@ -164,7 +166,7 @@ def shift_maps(rungs: dict[str, Encoding], domain: Domain) -> Figure:
         ax.imshow(matrix.T, cmap="RdBu", vmin=-1, vmax=1)
         ax.set(title=title, xlabel="feature at p", ylabel="feature at p + 1")
     exact = positional(domain, lowest=0.5).double()
-    rotation = rotated(exact, torch.eye(exact.out_dim, dtype=torch.float64), step)
+    rotation = rotate_features(exact, torch.eye(exact.out_dim, dtype=torch.float64), step)
     axes[-1].imshow(rotation.T, cmap="RdBu", vmin=-1, vmax=1)
     axes[-1].set(title=f"exact rotation: {report['sinusoidal']['rotation']:.1e}", xlabel="feature at p")
     return figure
@@ -202,7 +204,7 @@ def responses() -> Figure:
 def response(encoding: Encoding, domain: Domain, by: int) -> Tensor:
     """Root mean square change of each feature, (F,), over the positions, when they move on by some positions."""
     points = domain.grid().double()
-    return (encoding(points + along(domain, float(by))) - encoding(points)).square().mean(dim=0).sqrt()
+    return (encoding(points + displacement(domain, float(by))) - encoding(points)).square().mean(dim=0).sqrt()
 
 
 # Tables
@@ -219,7 +221,7 @@ def short(value: float | None) -> str:
 def properties(rungs: dict[str, Encoding], domain: Domain) -> Table:
     rows = []
     for name, encoding in rungs.items():
-        report = measure(encoding, domain)
+        report = measure_encoding(encoding, domain)
         shift = report["shift"][0]
         rows.append(
             {
@@ -259,7 +261,7 @@ def stable_steps() -> Table:
         for length in LENGTHS:
             domain = Domain((length,))
             encoding = RUNGS[name](domain)
-            limit = measure(encoding, domain)["gram"]["largest_stable_step"]
+            limit = measure_encoding(encoding, domain)["gram"]["largest_stable_step"]
             below, above = (descend(encoding, domain, share * limit) for share in (0.95, 1.05))
             verdict = "as predicted" if below < 1 < above else f"below {below:.1e}, above {above:.1e}"
             row[f"N = {length}"] = f"{limit:.1e} ({verdict})"

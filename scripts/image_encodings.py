@@ -122,7 +122,7 @@ def sheet(directory: Path, rows: Rows) -> viz.Picture:
             target, prediction = details(directory, result)
             pictures.setdefault(f"{index:02} target", target)
             pictures[f"{index:02} {name} {result.metrics[SCORE]:.1f}"] = prediction
-    return viz.sheet(pictures, columns=len(rows) + 1)
+    return viz.image_grid(pictures, columns=len(rows) + 1)
 
 
 def details(directory: Path, result: Result) -> tuple[viz.Picture, viz.Picture]:

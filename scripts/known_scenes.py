@@ -25,12 +25,12 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
     options = parser.parse_args()
     columns = [
-        viz.stacked([viz.to_rgb(image.numpy() / 255) for image in photographs(name)])
+        viz.vconcat([viz.to_rgb(image.numpy() / 255) for image in photographs(name)])
         for name in get_args(Name)
     ]
     options.figures.mkdir(parents=True, exist_ok=True)
     path = options.figures / "known_scenes.jpg"
-    imageio.imwrite(path, viz.side_by_side(columns), quality=90)
+    imageio.imwrite(path, viz.hconcat(columns), quality=90)
     print(path)
 
 

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
 from coordnet.coords import Domain
-from coordnet.diagnostics.ntk import condition, effective_rank, entropy_rank, needed, spectrum, tangent_kernel
+from coordnet.diagnostics.ntk import (
+    condition_number,
+    effective_rank,
+    eigendecomposition,
+    entropy_rank,
+    num_for_share,
+    tangent_kernel,
+)
 from coordnet.encodings.fourier import gaussian
 from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
@@ -158,11 +165,11 @@ def table(runs: dict[str, Run]) -> Table:
             entries = {
                 "effective rank": f"{effective_rank(eigenvalues):.3g}",
                 "entropy rank": f"{entropy_rank(eigenvalues):.3g}",
-                "eigenvectors for 90 %": str(needed(energy, 0.9)),
+                "eigenvectors for 90 %": str(num_for_share(energy, 0.9)),
                 "energy at a tenth of the fastest or more": (
                     f"{float(energy[eigenvalues >= 0.1 * eigenvalues[0]].sum()):.2f}"
                 ),
-                "condition": f"{condition(eigenvalues):.0e}",
+                "condition": f"{condition_number(eigenvalues):.0e}",
                 "not of the shift alone": f"{shift_dependence(kernel):.2f}",
             }
             row = {**row, **{k: f"{row[k]} / {v}" if k in row else v for k, v in entries.items()}}
@@ -192,7 +199,7 @@ def seconds() -> float:
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        spectrum(tangent_kernel(field, points))
+        eigendecomposition(tangent_kernel(field, points))
         taken.append(time.perf_counter() - start)
     return min(taken)
 

@@ -29,5 +29,5 @@ def print_table(title: str, rows: Iterable[dict[str, str]]) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    imageio.imwrite(path, viz.painted(figure))
+    imageio.imwrite(path, viz.figure_to_image(figure))
     print(path)

@@ -22,9 +22,9 @@ from coordnet.diagnostics.spectrum import power_spectrum
 from coordnet.diagnostics.spectrum_figure import (
     cell_borders,
     decibels,
+    draw_band_powers,
     draw_history,
     draw_sectors,
-    draw_spectrum,
     percent,
     place,
     spread,
@@ -457,7 +457,7 @@ def test_pictures_show_the_errors_they_are_given() -> None:
     small, large = (np.full((len(bands.error), 3), level) for level in (0.05, 0.5))
     shown = [draw_history(steps, bands, errors) for errors in (small, large)]
     directed = [draw_sectors(bands.edges, 12, errors.repeat(3, axis=1)) for errors in (small, large)]
-    beside = [draw_spectrum(bands, part * bands.target, 256) for part in (1.0, 0.1)]
+    beside = [draw_band_powers(bands, part * bands.target, 256) for part in (1.0, 0.1)]
     for first, second in (shown, directed, beside):
         assert first.dtype == np.uint8 and first.shape == second.shape and first.shape[2] == 3
         assert not np.array_equal(first, second)

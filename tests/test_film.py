@@ -46,7 +46,7 @@ def test_a_film_shows_the_pictures_in_the_order_of_steps_and_stays_at_the_last(r
 def test_each_frame_has_its_step_above_it(run: Path) -> None:
     frames = imageio.imread(film(run), index=None)
     captions = [frame[1 : viz.CAPTION] for frame in frames]
-    expected = [viz.captioned(np.zeros((1, 160, 3), np.uint8), f"step {step:,}")[:-1] for step in STEPS]
+    expected = [viz.add_caption(np.zeros((1, 160, 3), np.uint8), f"step {step:,}")[:-1] for step in STEPS]
     for caption, text in zip(captions, expected, strict=True):
         agreement = [np.mean((caption < 128) == (other[: len(caption)] < 128)) for other in expected]
         assert np.argmax(agreement) == [np.array_equal(text, other) for other in expected].index(True)

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.diagnostics.ntk import (
-    condition,
+    condition_number,
     effective_rank,
-    energy,
+    eigendecomposition,
+    energy_shares,
     entropy_rank,
     jacobian_kernel,
-    needed,
+    num_for_share,
     predicted_loss,
     predicted_residuals,
-    spectrum,
     tangent_kernel,
 )
-from coordnet.diagnostics.proposal import tangent_kernel as infinite_kernel
+from coordnet.diagnostics.proposal import infinite_width_ntk
 from coordnet.encodings.fourier import gaussian
 from coordnet.encodings.learnable import LearnableFourier
 from coordnet.fields.field import Field
@@ -141,7 +141,7 @@ def test_a_wide_network_has_the_kernel_of_the_arc_cosine_recursion() -> None:
         for other in layers:
             other.weight.requires_grad_(other is layer)
         kernel += tangent_kernel(network, x) / gain**2
-    expected = torch.from_numpy(infinite_kernel(angle.cos().numpy(), depth=2))
+    expected = torch.from_numpy(infinite_width_ntk(angle.cos().numpy(), depth=2))
     torch.testing.assert_close(kernel[0] / kernel[0, 0], expected / expected[0], rtol=0.06, atol=0.03)
 
 
@@ -219,7 +219,7 @@ def test_a_wider_network_is_nearer_to_what_its_first_kernel_predicts() -> None:
         torch.manual_seed(0)
         network = Mlp(1, 1, depth=2, width=width, init="lecun_normal").double()
         kernel = tangent_kernel(network, x)
-        rate = 0.2 * 16 / 2 / float(spectrum(kernel).eigenvalues[0])
+        rate = 0.2 * 16 / 2 / float(eigendecomposition(kernel).eigenvalues[0])
         with torch.no_grad():
             start = network(x) - target
         predicted = predicted_loss(kernel, start, rate, torch.tensor([0, 40]))
@@ -253,17 +253,17 @@ def test_ranks_and_condition_have_their_closed_forms() -> None:
     equal, one = torch.full((5,), 3.0).double(), torch.tensor([7.0, 0, 0, 0, 0]).double()
     assert effective_rank(equal) == pytest.approx(5) and entropy_rank(equal) == pytest.approx(5)
     assert effective_rank(one) == pytest.approx(1) and entropy_rank(one) == pytest.approx(1)
-    assert condition(equal) == 1 and condition(one) == math.inf
+    assert condition_number(equal) == 1 and condition_number(one) == math.inf
     two = torch.tensor([3.0, 1.0]).double()
     assert effective_rank(two) == pytest.approx(16 / 10)
     assert entropy_rank(two) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
-    assert condition(two) == 3
+    assert condition_number(two) == 3
 
 
 def test_eigenvalues_fall_and_rebuild_the_kernel() -> None:
     matrix = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     kernel = matrix @ matrix.T
-    values, vectors = spectrum(kernel)
+    values, vectors = eigendecomposition(kernel)
     assert (values.diff() <= 0).all()
     torch.testing.assert_close(vectors @ torch.diag(values) @ vectors.T, kernel)
 
@@ -271,11 +271,11 @@ def test_eigenvalues_fall_and_rebuild_the_kernel() -> None:
 def test_energy_is_that_of_the_coefficients_without_the_mean() -> None:
     basis = torch.linalg.qr(torch.cat([torch.ones(4, 1), torch.eye(4)[:, :3]], dim=1).double()).Q
     target = torch.stack([5 + 3 * basis[:, 1], 4 * basis[:, 2] - 7], dim=1)
-    shares = energy(basis, target)
+    shares = energy_shares(basis, target)
     torch.testing.assert_close(
         shares, torch.tensor([0, 9 / 25, 16 / 25, 0], dtype=torch.float64), atol=1e-12, rtol=0
     )
-    assert [needed(shares, share) for share in (0.3, 9 / 25, 0.5, 1.0)] == [2, 2, 3, 3]
+    assert [num_for_share(shares, share) for share in (0.3, 9 / 25, 0.5, 1.0)] == [2, 2, 3, 3]
 
 
 def test_computing_the_kernel_leaves_the_field_as_it_was() -> None:

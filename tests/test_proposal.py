@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.fft import dct, dctn
 
-from coordnet.diagnostics.proposal import kernel_eigenvalues, leave_one_out, propose, tangent_kernel
+from coordnet.diagnostics.proposal import infinite_width_ntk, kernel_eigenvalues, leave_one_out, propose
 from coordnet.signals.images.analytic import power_noise, text
 
 
 def gaussian_then_tangent(distance: np.ndarray, scale: float) -> np.ndarray:
-    kernel = tangent_kernel(np.exp(-((math.pi * scale * distance) ** 2) / 2))
-    zero, one = tangent_kernel(np.array([0.0, 1.0]))
+    kernel = infinite_width_ntk(np.exp(-((math.pi * scale * distance) ** 2) / 2))
+    zero, one = infinite_width_ntk(np.array([0.0, 1.0]))
     return (kernel - zero) / (one - zero)
 
 
@@ -32,12 +32,12 @@ def test_the_tangent_kernel_of_a_wide_network() -> None:
     by_v = 2 / m * np.maximum(w @ x, 0) @ np.maximum(w @ y, 0)
     by_w = 2 / m * (v**2 * (w @ x > 0) * (w @ y > 0)).sum() * (x @ y)
     # A mean of 32,768 terms of size about 1: a standard error below 0.01, taken three times.
-    assert tangent_kernel(np.array([math.cos(1.0)]), depth=1)[0] == pytest.approx(by_v + by_w, abs=0.03)
+    assert infinite_width_ntk(np.array([math.cos(1.0)]), depth=1)[0] == pytest.approx(by_v + by_w, abs=0.03)
 
 
 def test_the_tangent_kernel_on_the_same_point_grows_by_one_per_layer() -> None:
     for depth in (1, 2, 3):
-        assert tangent_kernel(np.ones(1), depth)[0] == pytest.approx(depth + 1)
+        assert infinite_width_ntk(np.ones(1), depth)[0] == pytest.approx(depth + 1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0])

@@ -200,8 +200,8 @@ def test_the_picture_shows_a_field_that_runs_away_within_the_range_of_the_target
         drawn.update(lines=lines, **marks)
         return original(x, lines, title, **marks)
 
-    original = viz.curves
-    monkeypatch.setattr(viz, "curves", curves)
+    original = viz.plot_lines
+    monkeypatch.setattr(viz, "plot_lines", curves)
     picture = score(sequence(num_samples, kind), lambda p: 1e6 * p[:, None]).pictures["target | prediction"]
     assert picture.dtype == np.uint8 and picture.shape == (300, 900, 3)
     target, prediction = drawn["lines"]["target"], drawn["lines"]["prediction"]
@@ -213,7 +213,7 @@ def test_the_picture_shows_a_field_that_runs_away_within_the_range_of_the_target
 def test_curves_draw_dots_and_a_gray_ground() -> None:
     x = np.linspace(0, 10, 50)
     plain, dotted, gray = (
-        viz.curves(x, {"a": np.sin(x)}, "title", **marks).astype(int)
+        viz.plot_lines(x, {"a": np.sin(x)}, "title", **marks).astype(int)
         for marks in ({}, {"dots": (np.array([5.0]), np.array([0.0]))}, {"gray_from": 8.0})
     )
     assert plain.shape == dotted.shape == gray.shape

@@ -91,7 +91,7 @@ def test_depth_is_the_distance_from_where_the_box_can_begin(run: Path, signal: P
     distance = ball(*cameras.rays(torch.zeros(5184, dtype=torch.long), cameras.pixels()))[1].view(72, 72)
     # Of the box: the cameras' orbit is 2.7.
     share = (distance - (2.7 - REACH)).numpy() / (2 * REACH)
-    expected = viz.heat(np.where(np.isfinite(share), share, 0), top=1.0)
+    expected = viz.apply_colormap(np.where(np.isfinite(share), share, 0), top=1.0)
     assert np.median(np.abs(imageio.imread(path).astype(int) - expected)) <= 2
     assert np.mean(np.abs(imageio.imread(path).astype(int) - expected) > 12) < 0.05
 

@@ -73,8 +73,8 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     import lightning as L
 
     from coordnet.config.build import build
-    from coordnet.diagnostics.encoding_figure import draw
-    from coordnet.diagnostics.encoding_report import measure
+    from coordnet.diagnostics.encoding_figure import draw_encoding
+    from coordnet.diagnostics.encoding_report import measure_encoding
     from coordnet.diagnostics.proposal import propose
     from coordnet.diagnostics.spectrum import octaves, power_spectrum
 
@@ -82,7 +82,7 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     signal = build(config["signal"], "signal", allow)
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
     domain = signal.domain
-    report = {"signal_size": list(domain.size), "stride": domain.stride, **measure(encoding, domain)}
+    report = {"signal_size": list(domain.size), "stride": domain.stride, **measure_encoding(encoding, domain)}
     grid = signal.training_grid()
     if grid is not None:
         frequency, power = power_spectrum(grid.numpy(), domain.nyquist)
@@ -90,7 +90,7 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
         report["signal"] = {"octaves": edges.tolist(), "power": sums.tolist()}
         report["proposal"] = propose(grid.numpy(), domain.nyquist)
     title = f"{name(config['encoding'])} on {name(config['signal'])}: {report['formula']}"
-    return report, draw(title, encoding, domain, report)
+    return report, draw_encoding(title, encoding, domain, report)
 
 
 def name(node: Mapping[str, Any]) -> str:

@@ -11,32 +11,32 @@ from torch import Tensor
 from coordnet.coords import Domain
 from coordnet.diagnostics.encoding_report import Report
 from coordnet.encodings.base import Encoding
-from coordnet.viz import Picture, painted
+from coordnet.viz import Picture, figure_to_image
 
 MOST_POSITIONS = 512
 # Of a line of the title.
 LETTERS = 150
 
 
-def draw(title: str, encoding: Encoding, domain: Domain, report: Report) -> Picture:
+def draw_encoding(title: str, encoding: Encoding, domain: Domain, report: Report) -> Picture:
     """Six panels: features along x, their spectrum beside the signal's, kernel, step response, Gram matrix, shift.
 
     Args:
         title: Names the encoding and the signal.
         encoding: On `domain`.
         domain: Of the signal.
-        report: As `measure` made it, with the entry "signal" added where the signal's spectrum is known.
+        report: As `measure_encoding` made it, with the entry "signal" added where the signal's spectrum is known.
     """
     figure = Figure(figsize=(15, 8), dpi=90, layout="constrained")
     figure.suptitle(fill(title, LETTERS))
     axes = figure.subplots(2, 3)
     draw_features(axes[0, 0], encoding, domain, report)
-    draw_spectrum(axes[0, 1], report)
+    draw_frequencies(axes[0, 1], report)
     draw_kernel(axes[0, 2], report)
     draw_response(axes[1, 0], report)
     draw_eigenvalues(axes[1, 1], report)
     draw_shift(axes[1, 2], report)
-    return painted(figure)
+    return figure_to_image(figure)
 
 
 def along_x(domain: Domain) -> Tensor:
@@ -60,7 +60,7 @@ def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report
     )
 
 
-def draw_spectrum(axes: Axes, report: Report) -> None:
+def draw_frequencies(axes: Axes, report: Report) -> None:
     found = report["frequencies"]
     axes.set(title="frequencies", xlabel="cycles across the domain")
     axes.set_xscale("log", base=2)

@@ -1,6 +1,6 @@
 """What an encoding does to coordinates, measured before anything is trained.
 
-`measure` returns plain numbers and lists. Distances along an axis are in training samples unless said otherwise;
+`measure_encoding` returns plain numbers and lists. Distances along an axis are in training samples unless noted;
 frequencies are in cycles across the domain.
 """
 
@@ -28,7 +28,7 @@ ANGLES = (0.0, 22.5, 45.0, 67.5, 90.0)
 
 
 @torch.no_grad()
-def measure(encoding: Encoding, domain: Domain, seed: int = 0) -> Report:
+def measure_encoding(encoding: Encoding, domain: Domain, seed: int = 0) -> Report:
     """All that is known of an encoding on a domain.
 
     Args:
@@ -75,7 +75,7 @@ def training_spacing(domain: Domain) -> float:
     return domain.spacing * domain.stride
 
 
-def along(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
+def displacement(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
     """A step (*, dim) of a length in training samples, from the first axis toward the second."""
     length = torch.as_tensor(distance, dtype=torch.float64)[..., None] * training_spacing(domain)
     direction = torch.zeros(domain.dim, dtype=torch.float64)
@@ -119,7 +119,7 @@ def feature_range(encoding: Encoding, points: Tensor) -> Report:
 
 def step_response(encoding: Encoding, domain: Domain, points: Tensor) -> list[float]:
     """Root mean square change of each feature when x grows by one training sample."""
-    change = encoding(points + along(domain, 1.0)) - encoding(points)
+    change = encoding(points + displacement(domain, 1.0)) - encoding(points)
     return change.square().mean(dim=0).sqrt().tolist()
 
 
@@ -138,9 +138,9 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     widths = []
     for angle in ANGLES if domain.dim > 1 else ANGLES[:1]:
         widths.append(
-            half_width(distance, kernel_values(encoding, places, along(domain, distance, angle))[0])
+            half_width(distance, kernel_values(encoding, places, displacement(domain, distance, angle))[0])
         )
-    values, spread = kernel_values(encoding, places, along(domain, distance))
+    values, spread = kernel_values(encoding, places, displacement(domain, distance))
     known = [width for width in widths if width is not None]
     width = widths[0]
     lobe = values[distance > 4 * width] if width is not None else values[:0]
@@ -195,7 +195,7 @@ def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     elif jumps(encoding, domain):
         constant = math.inf
     else:
-        constant = float(torch.linalg.matrix_norm(jacobian(encoding, points), ord=2).max())
+        constant = float(torch.linalg.matrix_norm(feature_jacobian(encoding, points), ord=2).max())
     return {
         "constant": constant,
         "per_training_sample": constant * training_spacing(domain),
@@ -203,7 +203,7 @@ def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     }
 
 
-def jacobian(encoding: Encoding, points: Tensor) -> Tensor:
+def feature_jacobian(encoding: Encoding, points: Tensor) -> Tensor:
     """Derivatives (n, F, dim) at points (n, dim), one feature after the other."""
     with torch.enable_grad():
         where = points.clone().requires_grad_()
@@ -325,7 +325,7 @@ def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> li
     count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
     points = random_points(domain, 2 * count, generator, margin=steps[-1] * training_spacing(domain))
     before = encoding(points)
-    after = {by: encoding(points + along(domain, float(by))) for by in steps}
+    after = {by: encoding(points + displacement(domain, float(by))) for by in steps}
     results: list[Report] = [{"by": by, "linear": None, "affine": None, "rotation": None} for by in steps]
     ones = torch.ones(len(points), 1, dtype=torch.float64)
     for name, design in (("linear", before), ("affine", torch.cat([before, ones], dim=-1))) if fitted else ():
@@ -335,7 +335,7 @@ def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> li
             result[name] = residual(design[count:] @ (inverse @ target[:count]), target[count:])
     if isinstance(encoding, Fourier):
         for result, (by, target) in zip(results, after.items(), strict=True):
-            turned = rotated(encoding, before[count:], along(domain, float(by)))
+            turned = rotate_features(encoding, before[count:], displacement(domain, float(by)))
             result["rotation"] = residual(turned, target[count:])
     return results
 
@@ -346,7 +346,7 @@ def residual(prediction: Tensor, target: Tensor) -> float:
     return float((prediction - target).norm() / deviation) if deviation > 0 else 0.0
 
 
-def rotated(encoding: Fourier, features: Tensor, step: Tensor) -> Tensor:
+def rotate_features(encoding: Fourier, features: Tensor, step: Tensor) -> Tensor:
     """gamma(x + step) from gamma(x): each pair of sine and cosine turns by pi b . step; the input itself moves."""
     angle = math.pi * (encoding.frequencies @ step)
     inputs, waves = features.split([encoding.out_dim - 2 * len(angle), 2 * len(angle)], dim=-1)

@@ -20,7 +20,7 @@ from coordnet.coords import chunks
 BUDGET = 2**24
 
 
-class Spectrum(NamedTuple):
+class EigenDecomposition(NamedTuple):
     """Of a kernel matrix.
 
     Attributes:
@@ -32,7 +32,7 @@ class Spectrum(NamedTuple):
     eigenvectors: Tensor
 
 
-class Read(NamedTuple):
+class LayerCall(NamedTuple):
     """One call of a linear layer.
 
     Attributes:
@@ -79,14 +79,14 @@ def tangent_kernel(field: nn.Module, *points: Tensor, full: bool = False, budget
     ).detach()
 
 
-def call(field: nn.Module, points: Sequence[Tensor]) -> tuple[Tensor, list[Read]]:
+def call(field: nn.Module, points: Sequence[Tensor]) -> tuple[Tensor, list[LayerCall]]:
     """The values (n, C), and the calls of those linear layers that the layer-wise form fits."""
     uses = Counter(id(p) for module in field.modules() for p in module._parameters.values() if p is not None)
-    found: list[Read] = []
+    found: list[LayerCall] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
         assert isinstance(layer, nn.Linear)
-        found.append(Read(layer, inputs[0].detach(), outputs))
+        found.append(LayerCall(layer, inputs[0].detach(), outputs))
 
     layers = [module for module in field.modules() if type(module) is nn.Linear]
     hooks = [layer.register_forward_hook(keep) for layer in layers]
@@ -108,7 +108,7 @@ def call(field: nn.Module, points: Sequence[Tensor]) -> tuple[Tensor, list[Read]
     return values, fitting
 
 
-def layer_wise(values: Tensor, reads: Sequence[Read], full: bool) -> Tensor:
+def layer_wise(values: Tensor, reads: Sequence[LayerCall], full: bool) -> Tensor:
     """The part of Theta that is of the weights of these layers, from values (n, C)."""
     n, channels = values.shape
     kernel = torch.zeros((n, channels) * 2 if full else (n, n), dtype=torch.float64, device=values.device)
@@ -174,12 +174,12 @@ def jacobian_kernel(
     return kernel
 
 
-def spectrum(kernel: Tensor) -> Spectrum:
+def eigendecomposition(kernel: Tensor) -> EigenDecomposition:
     """Of a symmetric kernel, (n, n) or (n, C, n, C), by eigenvalues that fall."""
     size = math.isqrt(kernel.numel())
     matrix = kernel.reshape(size, size).double()
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    return Spectrum(values.flip(0).clamp(min=0), vectors.flip(1))
+    return EigenDecomposition(values.flip(0).clamp(min=0), vectors.flip(1))
 
 
 def effective_rank(eigenvalues: Tensor) -> float:
@@ -193,13 +193,13 @@ def entropy_rank(eigenvalues: Tensor) -> float:
     return float(torch.special.entr(share).sum().exp())
 
 
-def condition(eigenvalues: Tensor) -> float:
+def condition_number(eigenvalues: Tensor) -> float:
     """The largest of falling eigenvalues over the smallest; infinite where that is within rounding (n eps) of 0."""
     rounding = len(eigenvalues) * torch.finfo(torch.float64).eps * eigenvalues[0]
     return float(eigenvalues[0] / eigenvalues[-1]) if eigenvalues[-1] > rounding else math.inf
 
 
-def energy(eigenvectors: Tensor, target: Tensor) -> Tensor:
+def energy_shares(eigenvectors: Tensor, target: Tensor) -> Tensor:
     """The share of the target's energy along each eigenvector, (n,); they add up to 1.
 
     Args:
@@ -210,7 +210,7 @@ def energy(eigenvectors: Tensor, target: Tensor) -> Tensor:
     return (eigenvectors.T @ centered).square().sum(dim=1) / centered.square().sum()
 
 
-def needed(shares: Tensor, share: float) -> int:
+def num_for_share(shares: Tensor, share: float) -> int:
     """How many of the shares (n,), from the first on, add up to at least `share` of their sum."""
     total = shares.cumsum(dim=0)
     return int((total < share * total[-1] * (1 - 1e-12)).sum()) + 1
@@ -238,7 +238,7 @@ def predicted_residuals(
         ValueError: The rate is above 2 / (largest eigenvalue), where descent diverges and Theta cannot stand still.
     """
     index = torch.arange(len(residual)) if trained is None else torch.arange(len(residual))[trained]
-    values, vectors = spectrum(kernel[index][:, index])
+    values, vectors = eigendecomposition(kernel[index][:, index])
     if rate * values[0] > 2:
         raise ValueError(
             f"the rate {rate:.3g} is above 2 / (largest eigenvalue) = {2 / float(values[0]):.3g}, "

@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from coordnet.viz import Picture, painted
+from coordnet.viz import Picture, figure_to_image
 
 # Eigenvalues below this share of the largest are rounding of float64.
 FLOOR = 1e-14
@@ -16,7 +16,7 @@ FLOOR = 1e-14
 Record = Mapping[str, Any]
 
 
-def draw(records: Sequence[Record], reason: str | None) -> Picture:
+def draw_ntk(records: Sequence[Record], reason: str | None) -> Picture:
     """Four panels: eigenvalues, the target's energy along the eigenvectors, the last kernel, loss against prediction.
 
     Args:
@@ -51,7 +51,7 @@ def draw(records: Sequence[Record], reason: str | None) -> Picture:
     axes[1, 0].set(xlabel="point", ylabel="point")
     figure.colorbar(image, ax=axes[1, 0])
     draw_loss(axes[1, 1], records, reason)
-    return painted(figure)
+    return figure_to_image(figure)
 
 
 def draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None:

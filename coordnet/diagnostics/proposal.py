@@ -21,7 +21,7 @@ SCALES = 33
 ROUNDING = 1e-12
 
 
-def tangent_kernel(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
+def infinite_width_ntk(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
     """The neural tangent kernel of an infinitely wide ReLU network on features of unit length, over their cosine.
 
     Arc-cosine recursion of Cho & Saul (2009) and Jacot et al. (2018), without biases: the derivative's kernel is
@@ -55,7 +55,7 @@ def kernel_eigenvalues(shape: tuple[int, ...], nyquist: float, scale: float) -> 
         step = np.arange(2 * n)
         distance = np.minimum(step, 2 * n - step) / nyquist
         lines.append(np.exp(-((math.pi * scale * distance) ** 2) / 2))
-    kernel = tangent_kernel(reduce(np.multiply.outer, lines)) - tangent_kernel(np.zeros(1))
+    kernel = infinite_width_ntk(reduce(np.multiply.outer, lines)) - infinite_width_ntk(np.zeros(1))
     eigenvalues = fftn(kernel / kernel.flat[0]).real
     return eigenvalues[tuple(slice(n) for n in shape)].clip(min=0)
 

@@ -12,8 +12,8 @@ from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
 from coordnet.diagnostics.bands import FLOOR, LEARNED, Bands, steps_until_learned
-from coordnet.diagnostics.contrast import SECTORS, ContrastCurve
-from coordnet.viz import Picture, painted
+from coordnet.diagnostics.mtf import SECTORS, MTFCurve
+from coordnet.viz import Picture, figure_to_image
 
 Values = NDArray[np.floating]
 
@@ -41,7 +41,7 @@ def color_bar(figure: Figure, mesh: QuadMesh, where: tuple[float, float, float, 
     axes.set_title("error /\ntarget, dB", fontsize=9)
 
 
-def draw_spectrum(bands: Bands, prediction: Values, height: int) -> Picture:
+def draw_band_powers(bands: Bands, prediction: Values, height: int) -> Picture:
     """The powers of target, prediction and error per band.
 
     Args:
@@ -71,7 +71,7 @@ def draw_spectrum(bands: Bands, prediction: Values, height: int) -> Picture:
     axes.set_xlabel("cycles across the domain", fontsize=8, labelpad=2)
     axes.set_ylabel("power per octave", fontsize=8, labelpad=2)
     axes.legend(fontsize=7, framealpha=0.6)
-    return painted(figure)
+    return figure_to_image(figure)
 
 
 def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
@@ -102,7 +102,7 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     figure.suptitle("error by frequency and step", x=0.02, y=1 - 0.1 / tall, ha="left", va="top", fontsize=12)
     annotate_rows(axes, steps, bands, errors)
     color_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
-    return painted(figure)
+    return figure_to_image(figure)
 
 
 def annotate_rows(axes: Axes, steps: Values, bands: Bands, errors: Values) -> None:
@@ -151,10 +151,10 @@ def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
     figure.suptitle("error by frequency and direction", x=0.02, y=0.98, ha="left", va="top", fontsize=12)
     figure.text(0.46, 0.015, "cycles across the domain; 0°: along x, 90°: along y", ha="center", fontsize=9)
     color_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
-    return painted(figure)
+    return figure_to_image(figure)
 
 
-def draw_contrast(curve: ContrastCurve, nyquist: float) -> Picture:
+def draw_mtf(curve: MTFCurve, nyquist: float) -> Picture:
     """Contrast over local frequency, of all directions and of parts of [0, 90] degrees."""
     figure = Figure(figsize=(7.6, 3.8), dpi=DPI)
     figure.subplots_adjust(left=0.09, right=0.76, bottom=0.13, top=0.9)
@@ -173,7 +173,7 @@ def draw_contrast(curve: ContrastCurve, nyquist: float) -> Picture:
     axes.set(xlabel="cycles across the domain", ylabel="contrast", ylim=(-0.3, 1.3))
     axes.set_xlim(0, 1.05 * max(curve.frequency.max(), nyquist))
     axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False)
-    return painted(figure)
+    return figure_to_image(figure)
 
 
 def percent(share: float) -> str:

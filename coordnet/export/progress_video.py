@@ -40,7 +40,7 @@ def step(file: Path) -> int:
 def frame(file: Path) -> viz.Picture:
     try:
         with Image.open(file, formats=["PNG"]) as picture:
-            return viz.captioned(np.asarray(picture.convert("RGB")), f"step {step(file):,}")
+            return viz.add_caption(np.asarray(picture.convert("RGB")), f"step {step(file):,}")
     except (OSError, SyntaxError) as error:
         raise UserError(f"{file} is damaged: {' '.join(str(error).split())}") from None
 
@@ -48,4 +48,4 @@ def frame(file: Path) -> viz.Picture:
 def same_size(pictures: list[viz.Picture]) -> list[viz.Picture]:
     """Each in the middle of a white one that any fits in."""
     height, width = (max(p.shape[axis] for p in pictures) for axis in (0, 1))
-    return [viz.padded(picture, height, width) for picture in pictures]
+    return [viz.pad_to(picture, height, width) for picture in pictures]

@@ -105,4 +105,4 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 def distances(depth: Tensor, opacity: Tensor, near: float) -> viz.Picture:
     """Of (height, width, 1), from `near` to the other end of the box; black where little is seen."""
     beyond = (depth - near).clamp(min=0) * (opacity > 0.5)
-    return viz.heat(beyond[..., 0].numpy(), top=2 * REACH)
+    return viz.apply_colormap(beyond[..., 0].numpy(), top=2 * REACH)

@@ -213,7 +213,7 @@ def contact_sheet(directory: Path, sweep: Sweep, rows: Sequence[Row]) -> viz.Pic
         there = [(result, picture) for result, picture in found if picture is not None]
         for result, picture in there if few else there[:1]:
             pictures[caption(names[result.run], result, score)] = picture
-    return viz.sheet(pictures) if pictures else None
+    return viz.image_grid(pictures) if pictures else None
 
 
 def caption(name: str, result: Result, score: str | None) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coordnet import viz
 from coordnet.coords import Domain, FieldFunction, in_chunks
-from coordnet.diagnostics.contrast import contrast, contrast_curve
+from coordnet.diagnostics.mtf import gain, mtf_curve
 from coordnet.errors import UserError
 from coordnet.fields.field import Interpolation
 from coordnet.metrics.scores import psnr, ssim
@@ -100,10 +100,12 @@ class Image(Signal):
         score = metrics.get("val/psnr", metrics["train/psnr"])
         samples = GridComparison(prediction.numpy(), target.numpy(), self.domain.across / 2)
         if self.wave is not None:
-            metrics["wave/contrast"] = contrast(samples.prediction, samples.target)
+            metrics["wave/contrast"] = gain(samples.prediction, samples.target)
 
         def draw() -> dict[str, viz.Picture]:
-            pictures = {"target | prediction | error": viz.strip(samples.target, samples.prediction)}
+            pictures = {
+                "target | prediction | error": viz.comparison_strip(samples.target, samples.prediction)
+            }
             if self.wave is not None:
                 pictures["contrast"] = self.contrast_picture(self.wave(coords(pixels)), samples)
             return pictures
@@ -111,10 +113,10 @@ class Image(Signal):
         return EvaluationResult(metrics, draw, score, samples)
 
     def contrast_picture(self, wave: Tensor, samples: GridComparison) -> viz.Picture:
-        from coordnet.diagnostics.spectrum_figure import draw_contrast
+        from coordnet.diagnostics.spectrum_figure import draw_mtf
 
         flat = samples.prediction[..., 0].ravel(), samples.target[..., 0].ravel(), wave.flatten(0, -2).numpy()
-        return draw_contrast(contrast_curve(*flat), self.domain.nyquist)
+        return draw_mtf(mtf_curve(*flat), self.domain.nyquist)
 
     def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """Metrics of a window (height, width, channels) that starts on a training pixel."""

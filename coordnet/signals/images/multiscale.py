@@ -103,10 +103,10 @@ class Multiscale(Signal):
 
         def draw() -> dict[str, viz.Picture]:
             strips = [
-                viz.strip(enlarge(target, factor), enlarge(values, factor))
+                viz.comparison_strip(enlarge(target, factor), enlarge(values, factor))
                 for factor, (target, values) in known.items()
             ]
-            return {"target | prediction | error": viz.stacked(strips)}
+            return {"target | prediction | error": viz.vconcat(strips)}
 
         finest = min(self.levels)
         target, values = known[finest]

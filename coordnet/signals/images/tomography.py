@@ -174,7 +174,7 @@ class Tomography(Signal):
 
         def draw() -> dict[str, viz.Picture]:
             return {
-                "target | prediction | error": viz.strip(self.reference.numpy(), values.numpy()),
+                "target | prediction | error": viz.comparison_strip(self.reference.numpy(), values.numpy()),
                 "sinogram target | prediction | error": self.sinogram_strip(sinogram),
             }
 
@@ -195,7 +195,7 @@ class Tomography(Signal):
             (values / self.sinogram.max()).repeat_interleave(-(-bins // angles), dim=0)[..., None]
             for values in (self.sinogram, prediction)
         )
-        return viz.strip(target.numpy(), prediction.numpy())
+        return viz.comparison_strip(target.numpy(), prediction.numpy())
 
 
 def box_chords(angle: Values, offset: Values) -> Values:

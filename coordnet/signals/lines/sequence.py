@@ -100,7 +100,7 @@ class Sequence(Signal):
         margin = (high - low) / 2
         shown = prediction.clamp(low - margin, high + margin)
         samples = np.arange(self.num_observations, dtype=np.float64)
-        return viz.curves(
+        return viz.plot_lines(
             position.numpy(),
             {"target": target.numpy(), "prediction": shown.numpy()},
             "target | prediction, by position; the gray part is past the training range",

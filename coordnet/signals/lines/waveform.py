@@ -60,7 +60,7 @@ class Waveform(Signal):
         name = "target | prediction"
         samples = GridComparison(prediction.numpy(), self.values.numpy(), self.domain.across / 2)
         return EvaluationResult(
-            metrics, lambda: {name: viz.curves(coords[:, 0].numpy(), lines, name)}, score, samples
+            metrics, lambda: {name: viz.plot_lines(coords[:, 0].numpy(), lines, name)}, score, samples
         )
 
     def metrics(self, prediction: Tensor) -> dict[str, float]:

@@ -227,10 +227,10 @@ def composite(pixels: Tensor, background: Tensor) -> Tensor:
 def pictures(renderings: Sequence[Rendering]) -> dict[str, viz.Picture]:
     """Of up to 3 views, evenly spaced: strips, and depth (nearest black) and opacity where they are predicted."""
     drawn = renderings[:: -(-len(renderings) // DRAWN)]
-    strips = [viz.strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
-    found = {"target | prediction | error": viz.stacked(strips)}
+    strips = [viz.comparison_strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
+    found = {"target | prediction | error": viz.vconcat(strips)}
     if "depth" in drawn[0] and "opacity" in drawn[0]:
-        found["depth | opacity"] = viz.stacked([geometry(view["depth"], view["opacity"]) for view in drawn])
+        found["depth | opacity"] = viz.vconcat([geometry(view["depth"], view["opacity"]) for view in drawn])
     return found
 
 
@@ -240,4 +240,6 @@ def geometry(depth: Tensor, opacity: Tensor) -> viz.Picture:
     low, high = solid.aminmax() if len(solid) else depth.aminmax()
     relative = (depth - low).clamp(min=0) * (opacity > 0.5)
     shown = [viz.shrink(values.numpy(), LONGEST) for values in (relative, opacity)]
-    return viz.side_by_side([viz.heat(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])])
+    return viz.hconcat(
+        [viz.apply_colormap(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])]
+    )

@@ -103,7 +103,7 @@ class Sphere(Signal):
         def draw() -> dict[str, viz.Picture]:
             low, high = self.globe.aminmax()
             target, prediction = (((values - low) / (high - low)).numpy() for values in (self.globe, globe))
-            return {"target | prediction | error": viz.strip(target, prediction)}
+            return {"target | prediction | error": viz.comparison_strip(target, prediction)}
 
         return EvaluationResult(metrics, draw, score=-metrics["train/nmse"])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coordnet.diagnostics.contrast import contrast
+from coordnet.diagnostics.mtf import gain
 from coordnet.metrics.scores import psnr
 from coordnet.signals.base import GridComparison, Predict
 from coordnet.signals.synthetic.scenes import Scene
@@ -47,7 +47,7 @@ class Plan:
         off = seen["depth"].view_as(self.depth)[met] - self.depth[met]
         metrics = {
             "plan/psnr": psnr(value, target),
-            "plan/contrast": contrast(value[met].numpy(), target[met].numpy()),
+            "plan/contrast": gain(value[met].numpy(), target[met].numpy()),
             "plan/depth_error": float(off.abs().mean()),
         }
         return metrics, GridComparison(value.numpy(), target.numpy(), n / 2)

@@ -155,14 +155,14 @@ class Evaluation(L.Callback):
         pictures = evaluation.draw()
         if evaluation.samples is None or bands is None:
             return pictures
-        from coordnet.diagnostics.spectrum_figure import draw_history, draw_sectors, draw_spectrum
+        from coordnet.diagnostics.spectrum_figure import draw_band_powers, draw_history, draw_sectors
 
         prediction, target, nyquist = evaluation.samples
         name = next(iter(pictures))
-        picture = viz.enlarged(pictures.pop(name), *ENLARGED)
+        picture = viz.upscale(pictures.pop(name), *ENLARGED)
         height = min(max(picture.shape[0], PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])
-        panel = draw_spectrum(bands, band_powers(prediction, nyquist, bands.edges), height)
-        pictures[f"{name} | spectrum"] = viz.beside(picture, panel)
+        panel = draw_band_powers(bands, band_powers(prediction, nyquist, bands.edges), height)
+        pictures[f"{name} | spectrum"] = viz.hconcat([picture, panel])
         if not whole:
             return pictures
         steps, _, errors = history(metrics_file.read(self.file))

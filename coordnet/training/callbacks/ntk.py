@@ -68,7 +68,7 @@ class Kernel(L.Callback):
             raise Diverged(f"the field is not finite at step {step}")
         field = in_double(model.field)
         kernel = ntk.tangent_kernel(field, *(tensor.double() for tensor in where))
-        found = ntk.spectrum(kernel)
+        found = ntk.eigendecomposition(kernel)
         residual = values - target
         record = {
             "step": np.array(step),
@@ -79,7 +79,7 @@ class Kernel(L.Callback):
             "kernel": kernel.float().numpy(),
             "eigenvalues": found.eigenvalues.numpy(),
             "eigenvectors": found.eigenvectors[:, :LEADING].float().numpy(),
-            "energy": ntk.energy(found.eigenvectors, target).numpy(),
+            "energy": ntk.energy_shares(found.eigenvectors, target).numpy(),
             "mse": residual.double().square().mean().numpy(),
         }
         reason = why_not_predicted(trainer, model, self.points)
@@ -92,7 +92,7 @@ class Kernel(L.Callback):
         ranks = summary(found.eigenvalues, torch.from_numpy(record["energy"]))
         self.evaluation.record(trainer, {k: v for k, v in ranks.items() if math.isfinite(v)})
         if self.evaluation.draws_on_the_way or step == trainer.max_steps:
-            self.evaluation.show(trainer, {"ntk": ntk_figure.draw(self.so_far(step), reason)})
+            self.evaluation.show(trainer, {"ntk": ntk_figure.draw_ntk(self.so_far(step), reason)})
 
     def so_far(self, step: int) -> list[dict[str, np.ndarray]]:
         """What was computed up to a step, by rising step, also before the run was resumed."""
@@ -120,10 +120,10 @@ def summary(eigenvalues: Tensor, energy: Tensor) -> dict[str, float]:
     return {
         "ntk/effective_rank": ntk.effective_rank(eigenvalues),
         "ntk/entropy_rank": ntk.entropy_rank(eigenvalues),
-        "ntk/condition": ntk.condition(eigenvalues),
+        "ntk/condition": ntk.condition_number(eigenvalues),
         "ntk/largest_eigenvalue": float(eigenvalues[0]),
         "ntk/mean_eigenvalue": float(eigenvalues.mean()),
-        "ntk/eigenvectors_for_90": float(ntk.needed(energy, 0.9)),
+        "ntk/eigenvectors_for_90": float(ntk.num_for_share(energy, 0.9)),
     }
 
 

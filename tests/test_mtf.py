@@ -6,17 +6,17 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from coordnet.diagnostics.contrast import ContrastCurve, contrast, contrast_curve
-from coordnet.diagnostics.spectrum_figure import draw_contrast
+from coordnet.diagnostics.mtf import MTFCurve, gain, mtf_curve
+from coordnet.diagnostics.spectrum_figure import draw_mtf
 from coordnet.signals.base import EvaluationResult
 from coordnet.signals.images.analytic import grating, zone_plate
 from coordnet.signals.images.image import Image
 
 
-def curve(image: Image, prediction: np.ndarray) -> ContrastCurve:
+def curve(image: Image, prediction: np.ndarray) -> MTFCurve:
     assert image.wave is not None
     wave = image.wave(image.domain.grid()).reshape(-1, 2).numpy()
-    return contrast_curve(prediction.ravel(), image.pixels.numpy().ravel(), wave)
+    return mtf_curve(prediction.ravel(), image.pixels.numpy().ravel(), wave)
 
 
 def evaluate(image: Image, prediction: np.ndarray) -> EvaluationResult:
@@ -35,17 +35,17 @@ def evaluate(image: Image, prediction: np.ndarray) -> EvaluationResult:
 @pytest.mark.parametrize("a, offset", [(1, 0), (0.4, 0.3), (0, 0.5), (-1, 1)])
 def test_contrast_is_the_factor_of_the_wave_whatever_its_mean(a: float, offset: float) -> None:
     target = np.random.default_rng(0).random((30, 40))
-    assert contrast(a * target + offset, target) == pytest.approx(a, abs=1e-12)
+    assert gain(a * target + offset, target) == pytest.approx(a, abs=1e-12)
 
 
 def test_what_the_target_does_not_have_does_not_count() -> None:
     x = np.arange(64) / 64
     target, other = np.cos(2 * np.pi * 5 * x), np.cos(2 * np.pi * 9 * x)
-    assert contrast(0.5 * target + 3 * other, target) == pytest.approx(0.5)
+    assert gain(0.5 * target + 3 * other, target) == pytest.approx(0.5)
 
 
 def test_a_constant_target_has_no_contrast_to_recover() -> None:
-    assert math.isnan(contrast(np.arange(4.0), np.full(4, 0.1)))
+    assert math.isnan(gain(np.arange(4.0), np.full(4, 0.1)))
     assert math.isnan(grating(16, frequency=0).evaluate(lambda c: c[:, :1], dict).metrics["wave/contrast"])
 
 
@@ -121,5 +121,5 @@ def test_only_images_of_one_wave_have_contrast() -> None:
 def test_pictures_differ_by_contrast() -> None:
     for image in (zone_plate(64), grating(64)):
         target = image.pixels.numpy()
-        first, second = (draw_contrast(curve(image, a * target), 16) for a in (1.0, 0.5))
+        first, second = (draw_mtf(curve(image, a * target), 16) for a in (1.0, 0.5))
         assert first.shape == second.shape and not np.array_equal(first, second)

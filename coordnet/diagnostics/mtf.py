@@ -18,7 +18,7 @@ MOST_RINGS = 32
 FEWEST_PIXELS = 16
 
 
-class ContrastCurve(NamedTuple):
+class MTFCurve(NamedTuple):
     """Contrast by local frequency.
 
     Attributes:
@@ -34,7 +34,7 @@ class ContrastCurve(NamedTuple):
     direction: float | None
 
 
-def contrast(prediction: Values, target: Values) -> float:
+def gain(prediction: Values, target: Values) -> float:
     """<p, t> / <t, t> of arrays of one shape, their means taken off; NaN where the target is constant."""
     t = target.astype(np.float64) - target.mean(dtype=np.float64)
     energy = np.vdot(t, t)
@@ -42,7 +42,7 @@ def contrast(prediction: Values, target: Values) -> float:
     return float(np.vdot(prediction.astype(np.float64), t) / energy) if np.ptp(target) > 0 else math.nan
 
 
-def contrast_curve(prediction: Values, target: Values, wave: Values) -> ContrastCurve:
+def mtf_curve(prediction: Values, target: Values, wave: Values) -> MTFCurve:
     """Contrast on rings of equal local frequency, and on the parts of them that share the local wave's direction.
 
     Rings are evenly spaced in the square of the frequency: on a zone plate, whose phase grows as that square, all hold
@@ -70,7 +70,7 @@ def contrast_curve(prediction: Values, target: Values, wave: Values) -> Contrast
     parts = np.stack([sums(values) for values in (np.ones_like(t), t, t * t, p, p * t)])
     whole = parts.sum(axis=1)
     squares = np.bincount(ring, squared, rings)
-    return ContrastCurve(
+    return MTFCurve(
         np.sqrt(squares / np.maximum(whole[0], 1)),
         from_sums(*whole),
         from_sums(*parts),

@@ -9,6 +9,7 @@ import yaml
 
 from coordnet.config import shipped
 from coordnet.config.build import build, did_you_mean, factory, matches
+from coordnet.config.check import DICT_GROUPS
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
 from coordnet.errors import UserError
@@ -105,6 +106,11 @@ def test_every_shipped_target_is_there() -> None:
         if file.parent.name not in ("hydra", "ablation", "experiment", "trainer")
     ]
     assert len(nodes) > 10
+    nodes = [
+        (key, each)
+        for key, node in nodes
+        for each in (node.values() if key in DICT_GROUPS else [node])
+    ]
     for key, node in nodes:
         assert node["_target_"] in shipped.targets()
         assert callable(factory({"_target_": node["_target_"]}, key))

@@ -66,7 +66,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["encoding=gaussian,positional"], "add -m to sweep"),
         (
             ["forward_map=line_integral"],
-            "forward_map=Integrate needs lines, but the signal observes coords, value",
+            "forward_map=LineIntegral needs lines, but the signal observes coords, value",
         ),
         (["schedule=null"], "a group cannot be null"),
         (["seed=5000000000"], "seed=5000000000 must be a whole number from 0 to 4294967295"),
@@ -80,6 +80,11 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["--config-dir"], "--config-dir needs a value"),
         (["ablation=image_quick,learning_rates"], "ablation= takes one ablation at a time"),
         (["foo"], "Error parsing override 'foo'"),
+        (["loss=l3"], "loss=l3 does not exist"),
+        (["loss=[mse,l3]"], "loss=l3 does not exist"),
+        (["loss=[]"], "loss={} must hold at least one term"),
+        (["loss=mse,l1"], "loss: write 'loss=[mse,l1]' for all of them"),
+        (["+loss.mine=3"], "loss.mine=3 must be a node with a _target_"),
         (["signal=chirp", "baseline=bilinear"], "baseline=bilinear interpolates images only"),
     ],
 )

@@ -126,6 +126,17 @@ def test_numbers_are_numbers(key: str, value: object, said: str) -> None:
         check_config(config)
 
 
+def test_groups_of_several_options_are_mappings_from_names_to_nodes() -> None:
+    config = make_config("loss=[mse]", "loss.mse.weight=0.5", "logger=[]")
+    check_config(config)
+    assert config["loss"]["mse"]["weight"] == 0.5
+    assert config["logger"] == config["metric"] == config["callbacks"] == {} and config["evaluator"] is None
+    with pytest.raises(UserError, match=r"logger\.a=3 must be a node with a _target_"):
+        check_config({**config, "logger": {"a": 3}})
+    with pytest.raises(UserError, match="metric=3 must be a mapping from names to nodes"):
+        check_config({**config, "metric": 3})
+
+
 def test_truth_values_are_truth_values() -> None:
     config = make_config("encoding.trainable=1")
     with pytest.raises(UserError, match=r"encoding\.trainable=1 must be true or false"):

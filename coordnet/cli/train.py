@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.config.build import did_you_mean
-from coordnet.config.check import Config, check_config, check_flags, check_targets
+from coordnet.config.check import DICT_GROUPS, Config, check_config, check_flags, check_targets
 from coordnet.config.shipped import config_dir
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
@@ -267,16 +267,18 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = text.split(":")[-1].split("\n")[0].strip()
         return f"{key} has no value; give {key}=..."
-    group = re.search(r"Could not find '([^']*)/([^'/]*)'", text)
+    group = re.search(r"Could not (?:find|load) '([^']*)/([^'/]*)'", text)
     if group:
         options = [file.stem for file in (config_dir() / group[1]).glob("*.yaml")]
         return f"{group[1]}={group[2]} does not exist{did_you_mean(group[2], options)}"
     unknown = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^'=]*)", text)
     if unknown:
         return unknown_key(unknown[1])
-    swept = re.search(r"Ambiguous value for argument '([^']*)'", text)
+    swept = re.search(r"Ambiguous value for argument '([^'=]*)=([^']*)'", text)
+    if swept and swept[1] in DICT_GROUPS:
+        return f"{swept[1]}: write '{swept[1]}=[{swept[2]}]' for all of them, or add -m to sweep over them"
     if swept:
-        return f"{swept[1]}: add -m to sweep over several values"
+        return f"{swept[1]}={swept[2]}: add -m to sweep over several values"
     return " ".join(re.split(r"\s+See http", text)[0].split())
 
 

@@ -1,5 +1,6 @@
 """What a config must be before anything is imported or built for it: no torch here, so that mistakes show at once."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,12 @@ from coordnet.ranges import RANGES, STEPS, Range
 Config = Mapping[str, Any]
 
 GROUPS = ("signal", "encoding", "network", "forward_map", "optimizer", "schedule")
+# Groups of several options: the config holds a mapping from names to nodes.
+DICT_GROUPS = ("loss", "metric", "callbacks", "logger")
 KEYS = (
     *GROUPS,
+    *DICT_GROUPS,
+    "evaluator",
     "trainer",
     *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
 )
@@ -133,8 +138,11 @@ def check_config(config: Config) -> None:
     for key in GROUPS:
         if not isinstance(config[key], Mapping) and not (key == "schedule" and config[key] is None):
             raise UserError(f"{key}={shown(config[key])} must be a node with a _target_")
-    if not isinstance(config.get("radiance"), Mapping | None):
-        raise UserError(f"radiance={shown(config['radiance'])} must be null or a node with a _target_")
+    for key in ("radiance", "evaluator"):
+        if not isinstance(config.get(key), Mapping | None):
+            raise UserError(f"{key}={shown(config[key])} must be null or a node with a _target_")
+    for key in DICT_GROUPS:
+        _check_dict_group(config[key], key)
     ntk = config["ntk"]
     if not isinstance(ntk, Mapping) or set(ntk) != set(NTK_KEYS):
         raise UserError(f"ntk={shown(ntk)} must have the keys {' and '.join(NTK_KEYS)}, and no others")
@@ -152,11 +160,25 @@ def check_config(config: Config) -> None:
     for key, allowed in (("precision", PRECISIONS), ("accelerator", ACCELERATORS), ("pictures", PICTURES)):
         if trainer[key] not in allowed:
             raise UserError(f"trainer.{key}={shown(trainer[key])} must be one of {', '.join(allowed)}")
-    check_options(config.get("radiance"), "radiance")
+    for key in ("radiance", "evaluator", *DICT_GROUPS):
+        check_options(config.get(key), key)
     for group in GROUPS:
         # By default a cosine is as long as the run, and one without steps has none.
         if group != "schedule" or config["max_steps"]:
             check_options(config[group], group)
+
+
+def _check_dict_group(nodes: object, key: str) -> None:
+    """Refuse a group of several options that is no mapping from names to nodes."""
+    if not isinstance(nodes, Mapping):
+        raise UserError(f"{key}={shown(nodes)} must be a mapping from names to nodes; choose with {key}=[...]")
+    for name, node in nodes.items():
+        if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+            raise UserError(f"{key}: the name {shown(name)} must consist of letters, digits and _")
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            raise UserError(f"{key}.{name}={shown(node)} must be a node with a _target_")
+    if key == "loss" and not nodes:
+        raise UserError("loss={} must hold at least one term, such as loss=mse")
 
 
 def check_options(value: object, key: str) -> None:

@@ -22,6 +22,7 @@ from coordnet.training.callbacks.evaluation import Evaluation
 from coordnet.training.callbacks.graceful_shutdown import GracefulShutdown
 from coordnet.training.callbacks.ntk import Kernel
 from coordnet.training.callbacks.progress import ProgressBar
+from coordnet.training.loggers import tensorboard
 from coordnet.training.module import FieldModule
 
 
@@ -117,9 +118,7 @@ def make_logger(
 ) -> TensorBoardLogger:
     """TensorBoard for a run; what was logged after the checkpoint it resumes from is purged, to be logged again."""
     purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else 0
-    logger = TensorBoardLogger(
-        directory, name="", version="", sub_dir="tb", default_hp_metric=False, purge_step=purge_step
-    )
+    logger = tensorboard(directory, purge_step)
     for name, values in texts.items():
         text = yaml.safe_dump(dict(values), sort_keys=False)
         logger.experiment.add_text(name, "    " + text.replace("\n", "\n    "))

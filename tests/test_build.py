@@ -106,11 +106,7 @@ def test_every_shipped_target_is_there() -> None:
         if file.parent.name not in ("hydra", "ablation", "experiment", "trainer")
     ]
     assert len(nodes) > 10
-    nodes = [
-        (key, each)
-        for key, node in nodes
-        for each in (node.values() if key in DICT_GROUPS else [node])
-    ]
+    nodes = [(key, each) for key, node in nodes for each in (node.values() if key in DICT_GROUPS else [node])]
     for key, node in nodes:
         assert node["_target_"] in shipped.targets()
         assert callable(factory({"_target_": node["_target_"]}, key))

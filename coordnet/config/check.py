@@ -171,7 +171,9 @@ def check_config(config: Config) -> None:
 def _check_dict_group(nodes: object, key: str) -> None:
     """Refuse a group of several options that is no mapping from names to nodes."""
     if not isinstance(nodes, Mapping):
-        raise UserError(f"{key}={shown(nodes)} must be a mapping from names to nodes; choose with {key}=[...]")
+        raise UserError(
+            f"{key}={shown(nodes)} must be a mapping from names to nodes; choose with {key}=[...]"
+        )
     for name, node in nodes.items():
         if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
             raise UserError(f"{key}: the name {shown(name)} must consist of letters, digits and _")

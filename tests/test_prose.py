@@ -27,7 +27,6 @@ NOT_YET = frozenset(
         """
         CHANGELOG.md
         CONTRIBUTING.md
-        README.md
         SECURITY.md
         conf/ablation/frequencies_1d.yaml
         conf/ablation/frequencies_1d_families.yaml
@@ -72,9 +71,9 @@ NOT_YET = frozenset(
         coordnet/console.py
         coordnet/coords.py
         coordnet/diagnostics/bands.py
-        coordnet/diagnostics/contrast.py
         coordnet/diagnostics/encoding_figure.py
         coordnet/diagnostics/encoding_report.py
+        coordnet/diagnostics/mtf.py
         coordnet/diagnostics/ntk.py
         coordnet/diagnostics/proposal.py
         coordnet/diagnostics/sines.py
@@ -187,7 +186,6 @@ NOT_YET = frozenset(
         tests/test_build.py
         tests/test_checkpoint.py
         tests/test_config.py
-        tests/test_contrast.py
         tests/test_docs.py
         tests/test_encodings.py
         tests/test_environment.py
@@ -200,6 +198,7 @@ NOT_YET = frozenset(
         tests/test_image_file.py
         tests/test_ladder.py
         tests/test_limits.py
+        tests/test_mtf.py
         tests/test_networks.py
         tests/test_plan.py
         tests/test_presets.py

@@ -152,7 +152,6 @@ NOT_YET = frozenset(
         coordnet/training/run.py
         coordnet/training/runtime.py
         coordnet/training/trainer.py
-        docs/ablations.md
         docs/diagnostics.md
         docs/image-encodings.md
         docs/kernels.md

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from coordnet.diagnostics.proposal import propose
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import gaussian, nyquist_positional, positional
+from coordnet.evaluation.image import ImageEvaluator
 from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.analytic import power_noise, text
@@ -84,7 +85,7 @@ def fit(signal: Image, encoding: Encoding, lr: float) -> float:
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        return signal.evaluate(field, lambda batch: batch).metrics["test/psnr"]
+        return ImageEvaluator().evaluate(signal, field, lambda batch: batch).metrics["test/psnr"]
 
 
 def measure(name: str, signal: Image) -> dict[str, Any]:

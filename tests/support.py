@@ -6,10 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra import compose, initialize_config_dir
 
 from coordnet.cli.train import plain
 from coordnet.config.shipped import config_dir
+from coordnet.coords import FieldFunction
+from coordnet.evaluation.base import EvaluationResult, Predict
+from coordnet.evaluation.default import evaluator_for
+from coordnet.evaluation.media import Picture
+from coordnet.signals.base import Signal
 
 SMALL = (
     "signal.resize=[48,32]",
@@ -33,3 +39,13 @@ def coordnet(*arguments: str, cwd: Path, **options: Any) -> subprocess.Completed
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "coordnet.cli.main", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, **options)
+
+
+def evaluate(signal: Signal, field: FieldFunction, predict: Predict) -> EvaluationResult:
+    """Score a field with the evaluator for the kind of signal."""
+    return evaluator_for(signal).evaluate(signal, field, predict)
+
+
+def pictures(result: EvaluationResult) -> dict[str, np.ndarray]:
+    """The pixels of the pictures among the media of an evaluation."""
+    return {name: media.pixels for name, media in result.make_media().items() if isinstance(media, Picture)}

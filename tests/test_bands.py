@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import SMALL, make_config
+from support import SMALL, evaluate, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -29,8 +29,9 @@ from coordnet.diagnostics.spectrum_figure import (
     place,
     spread,
 )
+from coordnet.evaluation.base import GridComparison
 from coordnet.runs import metrics_file
-from coordnet.signals.base import GridComparison, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images import image as image_module
 from coordnet.signals.images.image import Image
 from coordnet.signals.images.multiscale import Multiscale
@@ -330,7 +331,7 @@ def whole(signal: Signal, offset: float = 0.0) -> GridComparison | None:
     def predict(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"value": torch.zeros(len(batch["value"]), 1)}
 
-    return signal.evaluate(field, predict).samples
+    return evaluate(signal, field, predict).grid
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,10 @@ def test_samples_are_the_target_and_the_prediction_on_the_whole_grid(
 
 def test_samples_are_clipped_as_scores_are() -> None:
     image = Image(torch.rand(16, 16, 1), 2)
-    samples, metrics = whole(image, 7.0), image.evaluate(lambda c: torch.full((len(c), 1), 7.0), dict).metrics
+    samples, metrics = (
+        whole(image, 7.0),
+        evaluate(image, lambda c: torch.full((len(c), 1), 7.0), dict).metrics,
+    )
     assert samples is not None and samples.prediction.max() == 1
     bands = band_errors(*samples, image.domain.nyquist)
     assert -10 * math.log10(bands.error.sum()) == pytest.approx(metrics["test/psnr_all"], abs=1e-4)

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from coordnet.coords import Domain, FieldFunction
+from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.rng import keyed_generator
-from coordnet.signals.base import EvaluationResult, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.training.batches import BatchSampler
 
 
@@ -21,9 +21,6 @@ class Counting(Signal):
 
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"value": index}
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        raise NotImplementedError
 
 
 def drawn(seed: int, step: int, total: int = 10**6) -> list[int]:

@@ -3,11 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from support import evaluate, pictures
 from torch import Tensor
 
 from coordnet.errors import UserError
+from coordnet.evaluation.base import EvaluationResult
 from coordnet.forward_maps.point import PointEvaluation
-from coordnet.signals.base import EvaluationResult
 from coordnet.signals.images import image as module
 from coordnet.signals.images.image import Image, image_from_array, skimage_image
 from coordnet.training.batches import BatchSampler
@@ -38,7 +39,7 @@ def score(image: Image, wrong: Tensor | None = None) -> EvaluationResult:
         value = truth[row, column]
         return value if wrong is None else value + wrong[row, column, None]
 
-    return image.evaluate(field, lambda batch: PointEvaluation()(field, batch))
+    return evaluate(image, field, lambda batch: PointEvaluation()(field, batch))
 
 
 @pytest.mark.parametrize("shape", SIZES)
@@ -143,7 +144,7 @@ def test_large_images_are_scored_on_a_window_that_starts_on_a_training_pixel(
 
 def test_picture_shows_target_prediction_and_error() -> None:
     pixels = picture(20, 30)
-    (strip,) = score(Image(pixels)).pictures.values()
+    (strip,) = pictures(score(Image(pixels))).values()
     assert strip.dtype == np.uint8 and strip.shape[0] == 20 and strip.shape[2] == 3
     assert np.array_equal(strip[:, :30], pixels.numpy())
 

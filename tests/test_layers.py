@@ -19,7 +19,8 @@ LEVELS = (
     ("encodings", "networks", "losses", "metrics", "rendering"),
     ("diagnostics", "fields"),
     ("forward_maps",),
-    ("evaluation", "signals"),
+    ("signals",),
+    ("evaluation",),
     ("runs", "training"),
     ("export",),
     ("sweeps", "reports"),
@@ -88,6 +89,6 @@ def test_lightning_stays_above_the_data(module: str) -> None:
 
 def test_these_tests_see_what_they_look_for() -> None:
     assert "coordnet.coords" in own("coordnet.encodings.fourier")
-    assert "coordnet.viz" in own("coordnet.signals.images.image")
+    assert "coordnet.viz" in own("coordnet.evaluation.image")
     assert "hydra" in {name.split(".")[0] for name in imports("coordnet.cli.train")}
     assert "lightning" in {name.split(".")[0] for name in imports("coordnet.training.module")}

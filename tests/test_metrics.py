@@ -6,7 +6,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from coordnet.metrics.scores import nmse, psnr, ssim
+from coordnet.metrics.nmse import nmse
+from coordnet.metrics.psnr import psnr
+from coordnet.metrics.ssim import ssim
 
 
 def noisy(height: int, width: int, channels: int) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
+import support
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from coordnet.diagnostics.mtf import MTFCurve, gain, mtf_curve
 from coordnet.diagnostics.spectrum_figure import draw_mtf
-from coordnet.signals.base import EvaluationResult
+from coordnet.evaluation.base import EvaluationResult
 from coordnet.signals.images.analytic import grating, zone_plate
 from coordnet.signals.images.image import Image
 
@@ -29,7 +30,7 @@ def evaluate(image: Image, prediction: np.ndarray) -> EvaluationResult:
         done += len(coords)
         return values[done - len(coords) : done]
 
-    return image.evaluate(field, dict)
+    return support.evaluate(image, field, dict)
 
 
 @pytest.mark.parametrize("a, offset", [(1, 0), (0.4, 0.3), (0, 0.5), (-1, 1)])
@@ -46,7 +47,9 @@ def test_what_the_target_does_not_have_does_not_count() -> None:
 
 def test_a_constant_target_has_no_contrast_to_recover() -> None:
     assert math.isnan(gain(np.arange(4.0), np.full(4, 0.1)))
-    assert math.isnan(grating(16, frequency=0).evaluate(lambda c: c[:, :1], dict).metrics["wave/contrast"])
+    assert math.isnan(
+        support.evaluate(grating(16, frequency=0), lambda c: c[:, :1], dict).metrics["wave/contrast"]
+    )
 
 
 @pytest.mark.parametrize("wave", [(16, 0), (0, 16), (12, 16), (-12, 16), (5, 12)])
@@ -112,10 +115,10 @@ def test_the_local_wave_is_the_gradient_of_the_phase() -> None:
 
 
 def test_only_images_of_one_wave_have_contrast() -> None:
-    plain = Image(torch.rand(16, 16, 1)).evaluate(lambda c: c[:, :1], dict)
-    assert "wave/contrast" not in plain.metrics and "contrast" not in plain.pictures
-    waves = zone_plate(32).evaluate(lambda c: c[:, :1], dict)
-    assert "wave/contrast" in waves.metrics and waves.pictures["contrast"].dtype == np.uint8
+    plain = support.evaluate(Image(torch.rand(16, 16, 1)), lambda c: c[:, :1], dict)
+    assert "wave/contrast" not in plain.metrics and "contrast" not in support.pictures(plain)
+    waves = support.evaluate(zone_plate(32), lambda c: c[:, :1], dict)
+    assert "wave/contrast" in waves.metrics and support.pictures(waves)["contrast"].dtype == np.uint8
 
 
 def test_pictures_differ_by_contrast() -> None:

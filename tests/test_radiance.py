@@ -34,7 +34,8 @@ class Empty(Signal):
     value_range = (0.0, 1.0)
     num_observations = 1
 
-    observe = evaluate = None  # type: ignore[assignment]
+    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
+        raise NotImplementedError
 
 
 def made(*overrides: str) -> RadianceField:

@@ -8,6 +8,7 @@ import yaml
 from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
+from coordnet.fields.field import Interpolation
 from coordnet.signals.images import analytic
 from coordnet.signals.images.image import Image
 
@@ -114,7 +115,7 @@ def test_siemens_star_has_two_edges_per_spoke_around_a_circle(spokes: int, radiu
     star = analytic.siemens_star(256, holdout=1, spokes=spokes)
     angle = torch.linspace(0, 2 * math.pi, 4001)[:-1] + 1e-3
     circle = radius * torch.stack([angle.cos(), angle.sin()], dim=-1)
-    white = star.interpolation("bilinear")(circle)[:, 0] > 0.5
+    white = Interpolation(*star.training_samples(), "bilinear")(circle)[:, 0] > 0.5
     edges = angle[white != white.roll(-1)]
     expected = (torch.arange(2 * spokes) + 0.5) * math.pi / spokes
     torch.testing.assert_close(edges, expected, atol=0.01, rtol=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from skimage.measure import block_reduce
-from support import make_config
+from support import evaluate, make_config, pictures
 from torch import Tensor
 
 from coordnet import viz
@@ -49,7 +49,7 @@ class Known:
 @pytest.mark.parametrize("height, width", [(16, 24), (300, 264), (24, 16)])
 def test_each_scale_is_scored_by_itself(height: int, width: int) -> None:
     picture = pixels(height, width)[: height // 8 * 8]
-    evaluation = Multiscale(picture, (1, 4), (2, 8)).evaluate(Known(picture), unused)
+    evaluation = evaluate(Multiscale(picture, (1, 4), (2, 8)), Known(picture), unused)
     # An error of 1 / (10 k) everywhere is 20 + 20 log10(k) dB; float32 leaves some 1e-7 / 0.01 of it uncertain.
     decibels = {k: 20 + 20 * np.log10(k) for k in (1, 2, 4, 8)}
     expected = {f"scale_{k}/psnr": value for k, value in decibels.items()}
@@ -59,7 +59,7 @@ def test_each_scale_is_scored_by_itself(height: int, width: int) -> None:
 
 
 def test_without_a_held_out_scale_there_is_no_test() -> None:
-    evaluation = Multiscale(pixels(), (2,), ()).evaluate(Known(pixels()), unused)
+    evaluation = evaluate(Multiscale(pixels(), (2,), ()), Known(pixels()), unused)
     assert set(evaluation.metrics) == {"train/psnr", "scale_2/psnr"}
 
 
@@ -136,7 +136,7 @@ def test_only_an_encoding_that_integrates_tells_the_scales_apart() -> None:
 
 def test_the_picture_has_a_row_of_three_per_scale_all_of_one_size() -> None:
     picture = pixels()
-    shown = Multiscale(picture, (1, 4), (2, 8)).evaluate(Known(picture), unused).pictures
+    shown = pictures(evaluate(Multiscale(picture, (1, 4), (2, 8)), Known(picture), unused))
     strip = shown["target | prediction | error"]
     assert strip.shape == (4 * 16 + 3 * viz.GAP, 3 * 24 + 2 * viz.GAP, 3) and strip.dtype == np.uint8
     assert np.array_equal(strip[:16, :24], viz.to_rgb(picture.numpy()))

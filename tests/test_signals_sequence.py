@@ -4,13 +4,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from support import make_config
+from support import evaluate, make_config, pictures
 from torch import Tensor
 
 from coordnet import viz
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.base import EvaluationResult
+from coordnet.evaluation.base import EvaluationResult
 from coordnet.signals.lines.sequence import Sequence, sequence, smooth
 from coordnet.training.batches import BatchSampler
 
@@ -25,7 +25,7 @@ def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def score(signal: Sequence, at_position: Callable[[Tensor], Tensor]) -> EvaluationResult:
     """Evaluate the field with the values `at_position` (n, 1) at positions (n,)."""
-    return signal.evaluate(lambda coords: at_position(signal.domain.position(coords)[:, 0]), unused)
+    return evaluate(signal, lambda coords: at_position(signal.domain.position(coords)[:, 0]), unused)
 
 
 @every_kind
@@ -90,7 +90,7 @@ def test_scored_between_all_neighbors_and_up_to_the_end_of_beyond(
         seen.append(signal.domain.position(coords)[:, 0])
         return torch.zeros(len(coords), 1)
 
-    signal.evaluate(field, unused)
+    evaluate(signal, field, unused)
     position = torch.cat(seen)
     # Positions of at most 320 are read back from float32 coordinates to within 1e-4.
     whole = (position - position.round()).abs() < 1e-3
@@ -202,7 +202,7 @@ def test_the_picture_shows_a_field_that_runs_away_within_the_range_of_the_target
 
     original = viz.plot_lines
     monkeypatch.setattr(viz, "plot_lines", curves)
-    picture = score(sequence(num_samples, kind), lambda p: 1e6 * p[:, None]).pictures["target | prediction"]
+    picture = pictures(score(sequence(num_samples, kind), lambda p: 1e6 * p[:, None]))["target | prediction"]
     assert picture.dtype == np.uint8 and picture.shape == (300, 900, 3)
     target, prediction = drawn["lines"]["target"], drawn["lines"]["prediction"]
     assert np.ptp(prediction) <= 2 * np.ptp(target) + 1e-5

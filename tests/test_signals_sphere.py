@@ -3,12 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from support import make_config
+from support import evaluate, make_config, pictures
 from torch import Tensor
 
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.synthetic.sphere import Sphere, equirectangular, fibonacci_lattice
+from coordnet.evaluation.sphere import equirectangular
+from coordnet.signals.synthetic.sphere import Sphere, fibonacci_lattice
 from coordnet.training.batches import BatchSampler
 
 
@@ -61,7 +62,7 @@ def test_the_energy_is_that_of_the_coefficients(degree: int) -> None:
 def test_the_truth_scores_zero_and_training_values_are_standardised(num_samples: int, degree: int) -> None:
     signal = Sphere(num_samples, degree)
     # Values are rounded to float32.
-    evaluation = signal.evaluate(true_field(signal), unused)
+    evaluation = evaluate(signal, true_field(signal), unused)
     assert evaluation.metrics == pytest.approx({"train/nmse": 0, "test/nmse": 0}, abs=1e-10)
     values = BatchSampler(signal, None, 0)(0)["value"].double()
     assert values.shape == (num_samples, 1)
@@ -75,7 +76,7 @@ def true_field(signal: Sphere):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("constant", [0.0, 0.7])
 def test_a_constant_scores_one_and_its_square_on_train(constant: float) -> None:
-    evaluation = Sphere(1000).evaluate(lambda coords: torch.full((*coords.shape[:-1], 1), constant), unused)
+    evaluation = evaluate(Sphere(1000), lambda coords: torch.full((*coords.shape[:-1], 1), constant), unused)
     # Values are rounded to float32.
     assert evaluation.metrics["train/nmse"] == pytest.approx(1 + constant**2, abs=1e-5)
     assert evaluation.score == -evaluation.metrics["train/nmse"]
@@ -124,7 +125,7 @@ def test_the_map_has_north_above_and_runs_eastwards() -> None:
 
 def test_the_picture_shows_target_prediction_and_error() -> None:
     signal = Sphere(500)
-    (picture,) = signal.evaluate(true_field(signal), unused).pictures.values()
+    (picture,) = pictures(evaluate(signal, true_field(signal), unused)).values()
     assert picture.dtype == np.uint8
     width = (picture.shape[1] - 8) // 3
     target = picture[:, :width]

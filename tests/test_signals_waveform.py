@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from support import pictures
 from torch import Tensor
 
 from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.signals.base import EvaluationResult, Predict
+from coordnet.evaluation.base import EvaluationResult, Predict
+from coordnet.evaluation.default import evaluator_for
 from coordnet.signals.lines.waveform import Waveform, chirp, sines
 from coordnet.training.batches import BatchSampler
 
@@ -26,7 +28,7 @@ def evaluate(signal: Waveform, prediction: Tensor, predict: Predict = unused) ->
     def field(coords: Tensor) -> Tensor:
         return prediction[((coords[:, 0] + 1) * n / 2 - 0.5).round().long(), None]
 
-    return signal.evaluate(field, predict)
+    return evaluator_for(signal).evaluate(signal, field, predict)
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_splits_cover_every_sample_once(ramp: Tensor, holdout: int) -> None:
     for i in range(10):
         prediction = ramp.clone()
         prediction[i] = 0
-        wrong = [name for name, value in signal.metrics(prediction[:, None]).items() if value > 0]
+        wrong = [name for name, value in evaluate(signal, prediction).metrics.items() if value > 0]
         split = {0: "train", holdout // 2: "test"}.get(i % holdout, "val")
         assert wrong == [f"{split}/nmse"]
 
@@ -83,7 +85,7 @@ def test_score_never_reads_the_test_samples(ramp: Tensor, holdout: int, scored: 
 
 
 def test_picture_is_rgb(ramp: Tensor) -> None:
-    picture = evaluate(Waveform(ramp), ramp).pictures["target | prediction"]
+    picture = pictures(evaluate(Waveform(ramp), ramp))["target | prediction"]
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
 
 

@@ -1,12 +1,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from coordnet.coords import FieldFunction
+from coordnet.errors import UserError
 from coordnet.evaluation.media import Media
+from coordnet.signals.base import Signal
 
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 # From a prediction and its target, of equal shape, to a score.
@@ -48,7 +50,12 @@ class Evaluator(ABC):
 
     Args:
         metrics: Further metrics by name. An evaluator adds "<split>/<name>" for each split that it predicts.
+
+    Attributes:
+        signal_type: The class of the signals that the evaluator can score.
     """
+
+    signal_type: ClassVar[type[Signal]] = Signal
 
     def __init__(self, metrics: Mapping[str, Metric] | None = None) -> None:
         self.metrics = dict(metrics or {})
@@ -62,6 +69,18 @@ class Evaluator(ABC):
             field: Maps coordinates (*, d) to values (*, C), without gradients.
             predict: Maps a batch as of `signal.get_batch` to the prediction of the forward map, without gradients.
         """
+
+    def check_signal(self, signal: Signal) -> None:
+        """Refuse a signal of another kind.
+
+        Raises:
+            UserError: The signal is no `signal_type`.
+        """
+        if not isinstance(signal, self.signal_type):
+            raise UserError(
+                f"evaluator={type(self).__name__} must have a signal of the kind {self.signal_type.__name__}, not "
+                f"{type(signal).__name__}; evaluator=null chooses by the kind of signal"
+            )
 
     def extra_metrics(self, split: str, prediction: Tensor, target: Tensor) -> dict[str, float]:
         """The further metrics of a split under their logged names."""

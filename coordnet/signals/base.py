@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from coordnet.coords import Domain, FieldFunction
+from coordnet.coords import Domain
 from coordnet.signals.spec import SignalSpec
 
 Predict = Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -63,10 +63,6 @@ class Signal(ABC):
     @abstractmethod
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         """The observations with index (n,) in [0, num_observations): inputs of the forward map and "value"."""
-
-    @abstractmethod
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        """Score a field. `predict` maps what `get_batch` returned to the forward map's prediction."""
 
     def spec(self) -> SignalSpec:
         """The description that fields and displays are built from."""

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from coordnet.config.build import build, factory
 from coordnet.config.check import Config
 from coordnet.errors import UserError
-from coordnet.fields.field import Field
+from coordnet.fields.field import Field, Interpolation
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.forward_maps.point import PointEvaluation
@@ -108,7 +108,7 @@ def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optim
 def interpolation(mode: Any, signal: Signal) -> Any:
     if not isinstance(signal, Image):
         raise UserError(f"baseline={mode} interpolates images only; use baseline=null with this signal")
-    return signal.interpolation(mode)
+    return Interpolation(*signal.training_samples(), mode)
 
 
 def check_shares(batches: BatchSampler, devices: int) -> None:

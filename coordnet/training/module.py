@@ -8,9 +8,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from coordnet.encodings.base import Encoding
+from coordnet.evaluation.base import EvaluationResult, Evaluator
+from coordnet.evaluation.default import evaluator_for
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.losses.mse import Loss
-from coordnet.signals.base import EvaluationResult
 from coordnet.training.batches import BatchSampler
 
 
@@ -28,6 +29,7 @@ class FieldModule(L.LightningModule):
         encoding_lr: Learning rate of what encodings train; None takes the optimizer's. Grids learn about 20 times
             faster than networks.
         losses: Terms by name with their weights, in place of those of the forward map; the loss is the weighted sum.
+        evaluator: Scores the field; None takes the evaluator for the kind of signal.
         schedule: From the optimizer to a learning-rate schedule that is advanced every step; None keeps it constant.
     """
 
@@ -40,6 +42,7 @@ class FieldModule(L.LightningModule):
         schedule: Callable[[Optimizer], LRScheduler] | None = None,
         encoding_lr: float | None = None,
         losses: Mapping[str, tuple[float, Loss]] | None = None,
+        evaluator: Evaluator | None = None,
     ) -> None:
         super().__init__()
         self.field = field
@@ -49,6 +52,8 @@ class FieldModule(L.LightningModule):
         self.schedule = schedule
         self.encoding_lr = encoding_lr
         self.losses = losses or forward_map.losses
+        self.evaluator = evaluator or evaluator_for(batches.signal)
+        self.evaluator.check_signal(batches.signal)
         self.scheduled_modules: list[Any] = [
             module for module in (*field.modules(), *forward_map.modules()) if hasattr(module, "on_step")
         ]
@@ -89,7 +94,7 @@ class FieldModule(L.LightningModule):
         def field(*where: Tensor) -> Tensor:
             return self.field(*(tensor.to(self.device) for tensor in where)).cpu()
 
-        return self.batches.signal.evaluate(field, self.predict)
+        return self.evaluator.evaluate(self.batches.signal, field, self.predict)
 
     def parameter_groups(self) -> Any:
         """All parameters, those of encodings with their own learning rate if they have one."""

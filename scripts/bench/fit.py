@@ -14,7 +14,7 @@ from step import let_memory_go
 from timing import ratios, show, spread
 
 from coordnet.config.check import Config
-from coordnet.metrics.scores import psnr
+from coordnet.metrics.psnr import psnr
 from coordnet.runs import metrics_file
 from coordnet.training.run import prepare, start
 from coordnet.training.runtime import keep_memory

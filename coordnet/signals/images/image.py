@@ -8,14 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, in_chunks
-from coordnet.diagnostics.mtf import gain, mtf_curve
+from coordnet.coords import Domain
 from coordnet.errors import UserError
-from coordnet.fields.field import Interpolation
-from coordnet.metrics.scores import psnr, ssim
 from coordnet.ranges import MAX_PIXELS, check_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images.image_file import read_image
 
 # Longer sides are scored on a window, whose arrays stay small beside the pixels of such a picture.
@@ -69,11 +65,11 @@ class Image(Signal):
     def training_grid(self) -> Tensor:
         return self.values(self.pixels[self.window()][:: self.holdout, :: self.holdout])
 
-    def interpolation(self, mode: Literal["bilinear", "bicubic"]) -> Interpolation:
-        """The field that interpolates the training pixels."""
+    def training_samples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All training pixels (rows, columns, C), and the coordinates (2,) of the first and of the last pixel."""
         samples = self.values(self.pixels[:: self.holdout, :: self.holdout])
         ends = self.get_batch(torch.tensor([0, self.num_observations - 1]))["coords"]
-        return Interpolation(samples, ends[0], ends[1], mode)
+        return samples, ends[0], ends[1]
 
     def window(self) -> tuple[slice, slice]:
         """Rows and columns that are scored, starting on a training pixel."""
@@ -83,57 +79,6 @@ class Image(Signal):
             start = (n - side) // 2 // self.holdout * self.holdout
             slices.append(slice(start, start + side))
         return slices[0], slices[1]
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        rows, columns = self.window()
-        target = self.values(self.pixels[rows, columns])
-        shape = target.shape[:2]
-
-        def coords(pixel: Tensor) -> Tensor:
-            """Of pixels (n, 1) of the window, numbered along its rows."""
-            x, y = columns.start + pixel % shape[1], rows.start + pixel // shape[1]
-            return self.domain.centers(torch.cat([x, y], dim=-1))
-
-        pixels = torch.arange(shape.numel())[:, None]
-        prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
-        metrics = self.metrics(prediction, target)
-        score = metrics.get("val/psnr", metrics["train/psnr"])
-        samples = GridComparison(prediction.numpy(), target.numpy(), self.domain.across / 2)
-        if self.wave is not None:
-            metrics["wave/contrast"] = gain(samples.prediction, samples.target)
-
-        def draw() -> dict[str, viz.Picture]:
-            pictures = {
-                "target | prediction | error": viz.comparison_strip(samples.target, samples.prediction)
-            }
-            if self.wave is not None:
-                pictures["contrast"] = self.contrast_picture(self.wave(coords(pixels)), samples)
-            return pictures
-
-        return EvaluationResult(metrics, draw, score, samples)
-
-    def contrast_picture(self, wave: Tensor, samples: GridComparison) -> viz.Picture:
-        from coordnet.diagnostics.spectrum_figure import draw_mtf
-
-        flat = samples.prediction[..., 0].ravel(), samples.target[..., 0].ravel(), wave.flatten(0, -2).numpy()
-        return draw_mtf(mtf_curve(*flat), self.domain.nyquist)
-
-    def metrics(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
-        """Metrics of a window (height, width, channels) that starts on a training pixel."""
-        s = self.holdout
-        train = (slice(None, None, s), slice(None, None, s))
-        metrics = {"train/psnr": psnr(prediction[train], target[train])}
-        if s == 1:
-            return metrics | {"train/ssim": ssim(prediction, target)}
-        test = (slice(s // 2, None, s), slice(s // 2, None, s))
-        rest = torch.ones(target.shape[:2], dtype=torch.bool)
-        rest[train] = rest[test] = False
-        return metrics | {
-            "val/psnr": psnr(prediction[rest], target[rest]),
-            "test/psnr": psnr(prediction[test], target[test]),
-            "test/psnr_all": psnr(prediction, target),
-            "test/ssim": ssim(prediction[test], target[test]),
-        }
 
 
 def image_file(

@@ -1,19 +1,15 @@
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.coords import Domain
 from coordnet.errors import UserError
-from coordnet.metrics.scores import psnr
 from coordnet.ranges import MAX_SIDE, check_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images.image import image_file, skimage_image
 
 
@@ -90,31 +86,6 @@ class Multiscale(Signal):
         level = self.levels[min(self.factors)]
         return level.values.reshape(*level.domain.size[::-1], self.channels)
 
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        scores, known = {}, {}
-        for factor, level in self.levels.items():
-            values = in_chunks(partial(on_blocks, field, level.covariance), level.domain.grid())
-            known[factor] = level.values.reshape(values.shape), values
-            scores[factor] = psnr(values, known[factor][0])
-        metrics = {"train/psnr": mean(scores[factor] for factor in self.factors)}
-        if self.held_out:
-            metrics["test/psnr"] = mean(scores[factor] for factor in self.held_out)
-        metrics |= {f"scale_{factor}/psnr": score for factor, score in scores.items()}
-
-        def draw() -> dict[str, viz.Picture]:
-            strips = [
-                viz.comparison_strip(enlarge(target, factor), enlarge(values, factor))
-                for factor, (target, values) in known.items()
-            ]
-            return {"target | prediction | error": viz.vconcat(strips)}
-
-        finest = min(self.levels)
-        target, values = known[finest]
-        samples = GridComparison(
-            values.clamp(0, 1).numpy(), target.numpy(), nyquist=self.levels[finest].domain.across / 2
-        )
-        return EvaluationResult(metrics, draw, metrics["train/psnr"], samples)
-
 
 def check_factors(factors: Sequence[int], held_out: Sequence[int]) -> None:
     check_ranges(multiscale, factors=factors, held_out=held_out)
@@ -134,20 +105,6 @@ def make_level(pixels: Tensor, factor: int) -> Level:
     # Blocks tile the same box as pixels do, so their centers are those of a smaller image.
     domain = Domain((width, height))
     return Level(domain, means.reshape(-1, channels), torch.eye(2) * domain.spacing**2 / 12)
-
-
-def on_blocks(field: FieldFunction, covariance: Tensor, coords: Tensor) -> Tensor:
-    """The field at coords (n, 2), all with the same covariance (2, 2)."""
-    return field(coords, covariance.expand(len(coords), 2, 2))
-
-
-def enlarge(values: Tensor, factor: int) -> viz.Values:
-    """Each pixel of (height, width, channels) as factor x factor of them."""
-    return values.repeat_interleave(factor, dim=0).repeat_interleave(factor, dim=1).numpy()
-
-
-def mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
 
 
 def multiscale(

@@ -15,17 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
-from coordnet.metrics.scores import nmse, psnr, ssim
+from coordnet.coords import Domain
 from coordnet.ranges import check_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images.analytic import SUBSAMPLES
 
 Values = NDArray[np.floating]
-
-LINES_PER_CHUNK = 256
-FILTERS = ("ramp", "shepp-logan", "cosine", "hamming", "hann")
 
 
 class Ellipse(NamedTuple):
@@ -129,73 +124,6 @@ class Tomography(Signal):
 
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         return {"lines": self.lines[index], "value": self.sinogram.reshape(-1, 1)[index]}
-
-    def filtered_back_projection(self, filter_name: str | None = None) -> Tensor:
-        """What scikit-image makes of exact projections at the same angles and resolution: (size, size, 1).
-
-        The filter is one of ramp, shepp-logan, cosine, hamming and hann; by default the best of them here.
-
-        scikit-image puts the origin on pixel and bin size // 2. For an even size that is half a pixel from the
-        center of the box, so the detector is moved by the projection of that half pixel: the result then lies on
-        our pixels.
-        """
-        from skimage.transform import iradon
-
-        size, spacing = self.domain.size[0], self.domain.spacing
-        origin = self.axis()[size // 2]
-        theta = np.deg2rad(self.angles)
-        bins = (np.arange(size) - size // 2) * spacing
-        offset = bins[:, None] + origin * (np.cos(theta) - np.sin(theta))
-        sinogram = self.integrals(self.angles, offset) / spacing
-        values = iradon(sinogram, self.angles, filter_name=filter_name or self.best_filter)
-        return torch.from_numpy(values).float()[..., None]
-
-    @cached_property
-    def best_filter(self) -> str:
-        """The filter with the highest PSNR on the slice itself: no choice of filter can favor the field."""
-        return max(FILTERS, key=lambda name: psnr(self.filtered_back_projection(name), self.reference))
-
-    @cached_property
-    def baseline(self) -> dict[str, float]:
-        """Scores of filtered back-projection with its best filter."""
-        values = self.filtered_back_projection()
-        return {"fbp/psnr": psnr(values, self.reference), "fbp/ssim": ssim(values, self.reference)}
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        values = in_chunks(field, self.domain.grid())
-        sinogram = self.predicted_sinogram(predict)
-        error = nmse(sinogram, self.sinogram)
-        metrics = {
-            "train/nmse": error,
-            "test/psnr": psnr(values, self.reference),
-            "test/ssim": ssim(values, self.reference),
-            **self.baseline,
-        }
-
-        def draw() -> dict[str, viz.Picture]:
-            return {
-                "target | prediction | error": viz.comparison_strip(self.reference.numpy(), values.numpy()),
-                "sinogram target | prediction | error": self.sinogram_strip(sinogram),
-            }
-
-        samples = GridComparison(values.clamp(0, 1).numpy(), self.reference.numpy(), self.domain.across / 2)
-        return EvaluationResult(metrics, draw, -error, samples)
-
-    def predicted_sinogram(self, predict: Predict) -> Tensor:
-        """(num_angles, size), in chunks of lines so that memory stays bounded."""
-        index = torch.arange(self.num_observations)
-        parts = chunks(self.num_observations, LINES_PER_CHUNK)
-        values = torch.cat([predict(self.get_batch(index[part]))["value"] for part in parts])
-        return values.reshape(self.sinogram.shape)
-
-    def sinogram_strip(self, prediction: Tensor) -> viz.Picture:
-        """One row per angle, repeated where there are fewer angles than bins; white is the true maximum."""
-        angles, bins = self.sinogram.shape
-        target, prediction = (
-            (values / self.sinogram.max()).repeat_interleave(-(-bins // angles), dim=0)[..., None]
-            for values in (self.sinogram, prediction)
-        )
-        return viz.comparison_strip(target.numpy(), prediction.numpy())
 
 
 def box_chords(angle: Values, offset: Values) -> Values:

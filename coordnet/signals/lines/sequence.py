@@ -9,17 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, in_chunks
+from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.ranges import MAX_BEYOND, check_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 
 Values = NDArray[np.floating]
 Curve = Callable[[Values], Values]
-
-PER_POSITION = 8
-MOST_DOTS = 64
 
 WAVES = 4
 STEPS = 8
@@ -69,44 +65,6 @@ class Sequence(Signal):
 
     def training_grid(self) -> Tensor:
         return self.values
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        whole = torch.arange(self.num_scored).double()
-        fine = (torch.arange((self.num_scored - 1) * PER_POSITION) + 0.5) / PER_POSITION
-        position = torch.cat([whole, fine.double()])
-        target = self.reference(position)
-        prediction = in_chunks(field, self.domain.centers(position[:, None]))
-        error = ((prediction - target).double() ** 2)[:, 0]
-        inside = position <= self.num_observations - 1
-        on_sample = position == position.floor()
-        metrics = {
-            "train/nmse": float(error[inside & on_sample].mean()),
-            "between/nmse": float(error[inside & ~on_sample].mean()),
-            "beyond/nmse": float(error[~inside & on_sample].mean()),
-        }
-        score = -metrics["train/nmse"] if prediction.isfinite().all() else math.nan
-
-        def draw() -> dict[str, viz.Picture]:
-            between = slice(len(whole), None)
-            return {"target | prediction": self.picture(fine, target[between, 0], prediction[between, 0])}
-
-        at_positions = prediction[: self.num_observations].numpy()
-        samples = GridComparison(at_positions, self.values.numpy(), self.domain.across / 2)
-        return EvaluationResult(metrics, draw, score, samples)
-
-    def picture(self, position: Tensor, target: Tensor, prediction: Tensor) -> viz.Picture:
-        """Curves over positions (n,); a prediction that leaves the range of the target by far is cut off."""
-        low, high = (float(bound) for bound in target.aminmax())
-        margin = (high - low) / 2
-        shown = prediction.clamp(low - margin, high + margin)
-        samples = np.arange(self.num_observations, dtype=np.float64)
-        return viz.plot_lines(
-            position.numpy(),
-            {"target": target.numpy(), "prediction": shown.numpy()},
-            "target | prediction, by position; the gray part is past the training range",
-            dots=(samples, self.values[:, 0].numpy()) if len(samples) <= MOST_DOTS else None,
-            gray_from=len(samples) - 0.5,
-        )
 
 
 def smooth(num_samples: int, seed: int) -> Curve:

@@ -8,13 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, in_chunks
-from coordnet.diagnostics.sines import sine_scores
+from coordnet.coords import Domain
 from coordnet.errors import UserError
-from coordnet.metrics.scores import nmse
 from coordnet.ranges import LINE, check_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images.analytic import check_frequency, check_range
 
 
@@ -50,47 +47,6 @@ class Waveform(Signal):
 
     def training_grid(self) -> Tensor:
         return self.values[:: self.holdout]
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        coords = self.domain.grid()
-        prediction = in_chunks(field, coords)
-        metrics = self.metrics(prediction)
-        score = -metrics.get("val/nmse", metrics["train/nmse"])
-        lines = {"target": self.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
-        name = "target | prediction"
-        samples = GridComparison(prediction.numpy(), self.values.numpy(), self.domain.across / 2)
-        return EvaluationResult(
-            metrics, lambda: {name: viz.plot_lines(coords[:, 0].numpy(), lines, name)}, score, samples
-        )
-
-    def metrics(self, prediction: Tensor) -> dict[str, float]:
-        """Metrics of a prediction (n, 1) at all samples."""
-        s = self.holdout
-        splits: dict[str, slice | Tensor] = {"train": slice(None, None, s)}
-        if s > 1:
-            splits["test"] = slice(s // 2, None, s)
-        if s > 2:
-            place = torch.arange(len(self.values)) % s
-            splits["val"] = (place != 0) & (place != s // 2)
-        metrics = {f"{name}/nmse": nmse(prediction[part], self.values[part]) for name, part in splits.items()}
-        return metrics | (self.sine_metrics(prediction) if self.frequencies else {})
-
-    def sine_metrics(self, prediction: Tensor) -> dict[str, float]:
-        """sine_error/k005 and sine_amplitude/k005, for 5 cycles, of each sine that the target has."""
-        p, t, x = (v[:: self.holdout, 0].numpy() for v in (prediction, self.values, self.domain.grid()))
-        errors, amplitudes = sine_scores(p, t, x, np.array(self.frequencies))
-        return {
-            f"{name}/k{padded(k)}": float(value)
-            for name, values in (("sine_error", errors), ("sine_amplitude", amplitudes))
-            for k, value in zip(self.frequencies, values, strict=True)
-            if not np.isnan(value)
-        }
-
-
-def padded(frequency: float) -> str:
-    """5 as 005 and 7.5 as 007.5, so that names sort by frequency."""
-    whole, point, fraction = f"{frequency:g}".partition(".")
-    return f"{whole:0>3}{point}{fraction}"
 
 
 def times(num_samples: int) -> NDArray[np.floating]:

@@ -9,17 +9,14 @@ from numpy.typing import NDArray
 from scipy.special import sph_legendre_p_all
 from torch import Tensor
 
-from coordnet import viz
-from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
-from coordnet.metrics.scores import nmse
+from coordnet.coords import Domain, chunks
 from coordnet.ranges import check_ranges
-from coordnet.signals.base import EvaluationResult, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.images.analytic import check_range
 
 Values = NDArray[np.floating]
 
 POINTS_PER_CHUNK = 4096
-ROWS = 128
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
@@ -89,24 +86,6 @@ class Sphere(Signal):
     def test_values(self) -> Tensor:
         return self.reference(self.test_points)
 
-    @cached_property
-    def globe(self) -> Tensor:
-        """The true values (rows, 2 rows, 1) of the map that pictures show."""
-        return self.reference(equirectangular(ROWS).reshape(-1, 3)).reshape(ROWS, 2 * ROWS, 1)
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        train, test, globe = (
-            in_chunks(field, points) for points in (self.points, self.test_points, equirectangular(ROWS))
-        )
-        metrics = {"train/nmse": nmse(train, self.values), "test/nmse": nmse(test, self.test_values)}
-
-        def draw() -> dict[str, viz.Picture]:
-            low, high = self.globe.aminmax()
-            target, prediction = (((values - low) / (high - low)).numpy() for values in (self.globe, globe))
-            return {"target | prediction | error": viz.comparison_strip(target, prediction)}
-
-        return EvaluationResult(metrics, draw, score=-metrics["train/nmse"])
-
 
 def fibonacci_lattice(num_points: int) -> Tensor:
     """Points (n, 3) at heights z = 1 - (2 i + 1) / n, each turned on from the last by the golden angle."""
@@ -114,12 +93,3 @@ def fibonacci_lattice(num_points: int) -> Tensor:
     z = 1 - (2 * i + 1) / num_points
     radius, azimuth = (1 - z**2).sqrt(), GOLDEN_ANGLE * i
     return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=-1).float()
-
-
-def equirectangular(rows: int) -> Tensor:
-    """Points (rows, 2 rows, 3) of a map: the north pole above, azimuth -pi at the left and pi at the right."""
-    polar = (torch.arange(rows)[:, None] + 0.5) * math.pi / rows
-    azimuth = (torch.arange(2 * rows) + 0.5) * math.pi / rows - math.pi
-    return torch.stack(
-        [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos().expand(-1, 2 * rows)], dim=-1
-    )

@@ -14,9 +14,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from coordnet import viz
 from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history, sector_errors
 from coordnet.errors import Diverged
+from coordnet.evaluation.base import EvaluationResult
+from coordnet.evaluation.media import Picture
 from coordnet.runs import metrics_file
 from coordnet.runs.directory import write_bytes
-from coordnet.signals.base import EvaluationResult
 from coordnet.training.module import FieldModule
 
 # In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
@@ -117,8 +118,8 @@ class Evaluation(L.Callback):
         if not self.score > -math.inf:
             raise Diverged(f"the field is not finite at step {step}")
         bands = None
-        if evaluation.samples is not None:
-            prediction, target, nyquist = evaluation.samples
+        if evaluation.grid is not None:
+            prediction, target, nyquist = evaluation.grid
             bands = band_errors(prediction, target, nyquist, model.batches.signal.domain.nyquist)
             self.constant = bool(prediction.std() < CONSTANT * target.std())
         self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **evaluation.metrics}
@@ -152,12 +153,16 @@ class Evaluation(L.Callback):
         self, evaluation: EvaluationResult, bands: Bands | None, whole: bool
     ) -> dict[str, viz.Picture]:
         """The signal's own, the first with the spectrum beside it; if `whole`, those of the errors by frequency too."""
-        pictures = evaluation.draw()
-        if evaluation.samples is None or bands is None:
+        pictures = {
+            name: media.pixels
+            for name, media in evaluation.make_media().items()
+            if isinstance(media, Picture)
+        }
+        if evaluation.grid is None or bands is None:
             return pictures
         from coordnet.diagnostics.spectrum_figure import draw_band_powers, draw_history, draw_sectors
 
-        prediction, target, nyquist = evaluation.samples
+        prediction, target, nyquist = evaluation.grid
         name = next(iter(pictures))
         picture = viz.upscale(pictures.pop(name), *ENLARGED)
         height = min(max(picture.shape[0], PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])

@@ -6,6 +6,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+from coordnet.metrics.mae import mae
+from coordnet.metrics.mse import mse
 from coordnet.metrics.nmse import nmse
 from coordnet.metrics.psnr import psnr
 from coordnet.metrics.ssim import ssim
@@ -95,3 +97,13 @@ def test_nmse_golden() -> None:
 def test_nmse_does_not_depend_on_the_scale() -> None:
     prediction, target = noisy(20, 20, 1)
     assert nmse(1e3 * prediction, 1e3 * target) == pytest.approx(nmse(prediction, target), rel=1e-5)
+
+
+def test_absolute_and_squared_errors_are_means() -> None:
+    prediction, target = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 0.0, 6.0])
+    assert mae(prediction, target) == pytest.approx(5 / 3)
+    assert mse(prediction, target) == pytest.approx(13 / 3)
+
+
+def test_ssim_is_nan_of_values_that_are_no_image() -> None:
+    assert math.isnan(ssim(torch.zeros(100, 3), torch.zeros(100, 3)))

@@ -50,7 +50,9 @@ class TomographyEvaluator(Evaluator):
 
         def make_media() -> dict[str, Media]:
             return {
-                "target | prediction | error": Picture(viz.comparison_strip(signal.reference.numpy(), values.numpy())),
+                "target | prediction | error": Picture(
+                    viz.comparison_strip(signal.reference.numpy(), values.numpy())
+                ),
                 "sinogram target | prediction | error": _sinogram_picture(signal.sinogram, sinogram),
             }
 
@@ -58,8 +60,10 @@ class TomographyEvaluator(Evaluator):
         return EvaluationResult(metrics, make_media, -error, grid)
 
 
-def filtered_back_projection(signal: Tomography, filter_name: Filter) -> Tensor:
+def filtered_back_projection(signal: Tomography, filter_name: Filter | None = None) -> Tensor:
     """The slice (size, size, 1) that scikit-image reconstructs from exact projections at the signal's angles.
+
+    The default filter is the best filter for this slice.
 
     scikit-image puts the origin on pixel and bin size // 2. For an even size this origin is half a pixel from the
     center of the box. The detector is therefore moved by the projection of that half pixel, so that the result lies
@@ -73,7 +77,7 @@ def filtered_back_projection(signal: Tomography, filter_name: Filter) -> Tensor:
     bins = (np.arange(size) - size // 2) * spacing
     offset = bins[:, None] + origin * (np.cos(theta) - np.sin(theta))
     sinogram = signal.integrals(signal.angles, offset) / spacing
-    values = iradon(sinogram, signal.angles, filter_name=filter_name)
+    values = iradon(sinogram, signal.angles, filter_name=filter_name or best_filter(signal))
     return torch.from_numpy(values).float()[..., None]
 
 

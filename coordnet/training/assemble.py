@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from coordnet.config.build import build, factory
 from coordnet.config.check import Config
 from coordnet.errors import UserError
+from coordnet.evaluation.base import Evaluator
+from coordnet.evaluation.default import evaluator_for
 from coordnet.fields.field import Field, Interpolation
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.forward_maps.base import ForwardMap
@@ -51,10 +53,20 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
     check_ntk_fit(config, forward_map, signal)
     optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
-    model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr)
+    evaluator = _make_evaluator(config, signal, allow)
+    model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr, evaluator=evaluator)
     if is_trained(config) and config["max_steps"]:
         check_optimizer(model)
     return model
+
+
+def _make_evaluator(config: Config, signal: Signal, allow: Sequence[str]) -> Evaluator:
+    """The evaluator that the config chooses, else the evaluator for the kind of signal."""
+    metrics = {name: factory(node, f"metric.{name}", allow) for name, node in config["metric"].items()}
+    if not config["evaluator"]:
+        return evaluator_for(signal, metrics)
+    evaluator: Evaluator = build(config["evaluator"], "evaluator", allow, metrics=metrics)
+    return evaluator
 
 
 def check_optimizer(model: FieldModule) -> None:

@@ -154,7 +154,6 @@ NOT_YET = frozenset(
         docs/diagnostics.md
         docs/image-encodings.md
         docs/kernels.md
-        docs/performance.md
         docs/positional-encoding.md
         docs/spectral-bias.md
         scripts/bandwidth.py

@@ -25,8 +25,10 @@ from reproduction import print_table, save, train
 from coordnet.diagnostics.ntk import predicted_residuals, tangent_kernel
 from coordnet.reports.results import Result, load
 from coordnet.reports.tables import Table
+from coordnet.runs.config_file import read_config
+from coordnet.runs.load import load as load_run
 from coordnet.training.callbacks.ntk import in_double
-from coordnet.training.run import load_model, prepare, read_config
+from coordnet.training.run import prepare
 
 Values = NDArray[np.floating]
 
@@ -127,8 +129,7 @@ def measured(directory: Path) -> Run:
     squares = {name: np.array([row[f"{name}/nmse"] for row in history]) * energy[name] for name in energy}
     others = int((~trained).sum())
     spectrum, aim = (np.fft.fft(v.numpy(), axis=-1) for v in (left[:, trained], target[trained, 0].double()))
-    with torch.no_grad():
-        values = load_model(directory, "last")[1].field(coords)[:, 0]
+    values = load_run(directory)(coords)[:, 0]
     return Run(
         steps=np.array([row["step"] for row in history]),
         train=squares["train"] / int(trained.sum()),

@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +35,9 @@ from coordnet.config.shipped import config_dir
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
+from coordnet.runs.config_file import CONFIG
 from coordnet.runs.directory import is_run, read_status
-from coordnet.training.run import CONFIG, resume, start
+from coordnet.training.run import resume, start
 
 RUN = (
     *("signal.resize=[48,32]", "network.depth=2", "network.width=16", "trainer.batch_size=64"),
@@ -123,11 +125,9 @@ def written(run: Path) -> dict[str, int]:
     """Temporary files of checkpoints by name, with the time of their last write."""
     found = {}
     for name in (LAST, BEST):
-        path = run / "checkpoints" / f".{name}.tmp"
-        try:
-            found[name] = path.stat().st_mtime_ns
-        except FileNotFoundError:
-            continue
+        for path in (run / "checkpoints").glob(f".{name}.tmp-*"):
+            with suppress(FileNotFoundError):
+                found[name] = path.stat().st_mtime_ns
     return found
 
 

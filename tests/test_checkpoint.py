@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from support import SMALL, make_config
 
+from coordnet.coords import Domain
 from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
-from coordnet.runs.directory import read_status, write_status
-from coordnet.training.run import CONFIG, resume, start
+from coordnet.runs.config_file import CONFIG, read_config
+from coordnet.runs.directory import RUN_FORMAT, read_status, write_status
+from coordnet.signals.spec import SignalSpec
+from coordnet.training.run import resume, start
 
 
 def write(path: Path) -> None:
@@ -91,8 +93,8 @@ def test_packed_archives_are_refused_unread(tmp_path: Path) -> None:
 
 @pytest.mark.reliability("T08")
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    torch.save({"format_version": checkpoint.FORMAT + 1, "step": 3}, tmp_path / "a.ckpt")
-    with pytest.raises(UserError, match=r"has format 2; this version reads format 1"):
+    torch.save({"format_version": RUN_FORMAT + 1, "step": 3}, tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match=r"has format 3; this version reads format 2"):
         checkpoint.load(tmp_path / "a.ckpt")
 
 
@@ -205,7 +207,8 @@ def test_where_none_can_be_read_that_is_said_and_nothing_is_touched(stopped: Pat
 @pytest.mark.reliability("T03")
 def test_a_checkpoint_holds_the_config_and_the_hash_of_its_data(stopped: Path) -> None:
     content = checkpoint.load(stopped / "checkpoints" / LAST)
-    assert content["config"] == yaml.safe_load((stopped / CONFIG).read_text())
+    assert content["config"] == read_config(stopped)
+    assert SignalSpec.from_state(content["spec"]) == SignalSpec(Domain((48, 32), 2), 3, (0.0, 1.0))
     assert re.fullmatch("[0-9a-f]{64}", content["data"])
 
 

@@ -32,9 +32,9 @@ from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import LOCK, lock_run_dir, read_status
 from coordnet.signals.images.image_file import read_image
-from coordnet.training.run import read_config
 
 CPU_SECONDS = 2.0
 MEGABYTES = 300

@@ -1,8 +1,8 @@
-"""Runs of released versions are read, and give what they gave.
+"""Runs of released versions are read, and have the values that they had.
 
-One is added, for the version that the package has, by
+The run of the present version is made, or made anew after a change of the format, by
 
-    cd tests && python -c "import test_golden; test_golden.make()"
+    cd tests && PYTHONPATH=.. python -c "import test_golden; test_golden.make()"
 """
 
 import json
@@ -16,8 +16,10 @@ from support import make_config
 from coordnet import __version__
 from coordnet.runs import checkpoint
 from coordnet.runs.checkpoint import LAST
+from coordnet.runs.config_file import CONFIG
 from coordnet.runs.directory import read_status
-from coordnet.training.run import CONFIG, load_model, resume, start
+from coordnet.runs.load import load
+from coordnet.training.run import resume, start
 
 GOLDEN = Path(__file__).parent / "golden"
 VALUES = "values.json"
@@ -32,8 +34,9 @@ RUN = (
 
 
 def make(folder: Path = GOLDEN) -> None:
-    """The run of the version that the package has, without its figures."""
+    """Train the run of the present version anew, and keep config, checkpoint and values."""
     made = folder / __version__
+    shutil.rmtree(made, ignore_errors=True)
     start(make_config(*RUN), made)
     for path in made.iterdir():
         if path.name not in (CONFIG, "checkpoints"):
@@ -45,10 +48,8 @@ def make(folder: Path = GOLDEN) -> None:
 
 
 def values(run: Path) -> torch.Tensor:
-    """Of the field, (n, channels) at COORDS."""
-    _, model = load_model(run, "last")
-    with torch.no_grad():
-        return model.field(torch.tensor(COORDS))
+    """Values (n, channels) of the field at COORDS."""
+    return load(run)(torch.tensor(COORDS))
 
 
 versions = pytest.mark.parametrize("run", sorted(GOLDEN.iterdir()), ids=lambda run: run.name)

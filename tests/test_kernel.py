@@ -15,10 +15,12 @@ from test_resume import same
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import write_status
+from coordnet.runs.load import load
 from coordnet.training.assemble import assemble
 from coordnet.training.callbacks.ntk import even_index, in_double, why_not_predicted
-from coordnet.training.run import load_model, prepare, resume, start
+from coordnet.training.run import prepare, resume, start
 
 NTK = ("ntk.points=20", "ntk.steps=[7]")
 LINE = (
@@ -54,8 +56,9 @@ def test_a_trained_encoding_is_measured_too(encoding: str, tmp_path: Path) -> No
 
 def test_the_file_holds_the_kernel_of_the_weights_at_its_step(watched: Path) -> None:
     record = np.load(watched / "ntk-0000012.npz", allow_pickle=False)
-    model = load_model(watched, "last")[1]
-    batch = model.batches.signal.get_batch(even_index(model.batches.signal.num_observations, 20))
+    model = load(watched)
+    signal = prepare(read_config(watched))[1].batches.signal
+    batch = signal.get_batch(even_index(signal.num_observations, 20))
     assert np.array_equal(record["coords"], batch["coords"])
     kernel = ntk.tangent_kernel(in_double(model.field), batch["coords"].double())
     np.testing.assert_allclose(record["kernel"], kernel, rtol=1e-6)

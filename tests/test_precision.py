@@ -7,8 +7,9 @@ import yaml
 from support import make_config
 
 from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.load import load
 from coordnet.training.callbacks.adaptive_precision import closeness
-from coordnet.training.run import load_model, resume, start
+from coordnet.training.run import resume, start
 from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 
 # Twelve pixels, which a small network has by heart soon.
@@ -36,7 +37,7 @@ def test_a_close_fit_goes_over_to_float32_and_stays_there(tmp_path: Path) -> Non
     scores = [row["train/psnr"] for row in metrics_file.read(tmp_path / "run" / "metrics.csv")]
     assert scores[0] < ADAPTIVE_PSNR_DB < max(scores)
     assert in_float32(tmp_path / "run")
-    _, model = load_model(tmp_path / "run", "last")
+    model = load(tmp_path / "run")
     assert model.field.precision == "float32"
 
 

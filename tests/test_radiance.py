@@ -18,8 +18,9 @@ from coordnet.encodings.nothing import Nothing
 from coordnet.errors import UserError
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
-from coordnet.signals.base import Signal
-from coordnet.training.assemble import assemble, make_field
+from coordnet.signals.spec import SignalSpec
+from coordnet.training.assemble import assemble
+from coordnet.training.build_field import build_field
 
 RADIANCE = sorted(file.stem for file in (shipped.config_dir() / "radiance").glob("*.yaml"))
 DIRECTIONS = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "direction").glob("*.yaml"))
@@ -28,19 +29,9 @@ ENCODINGS = sorted(file.stem for file in (shipped.config_dir() / "encoding").glo
 SCENE = ("forward_map=hierarchical", "network.depth=1", "network.width=8")
 
 
-class Empty(Signal):
-    domain = DOMAIN
-    channels = 3
-    value_range = (0.0, 1.0)
-    num_observations = 1
-
-    def get_batch(self, index: Tensor) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-
 def made(*overrides: str) -> RadianceField:
     """The field of `coordnet train *overrides` on a scene."""
-    field = make_field(make_config(*SCENE, *overrides), Empty(), ())
+    field = build_field(make_config(*SCENE, *overrides), SignalSpec(DOMAIN, 3, (0.0, 1.0)))
     assert isinstance(field, RadianceField)
     return field
 
@@ -206,7 +197,9 @@ def test_errors_name_the_key(overrides: list[str], message: str) -> None:
 
 
 def test_a_field_and_a_forward_map_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^forward_map=Render needs a radiance field; choose one"):
+    with pytest.raises(
+        UserError, match=r"^forward_map=HierarchicalRenderer needs a radiance field; choose one"
+    ):
         assemble(make_config("forward_map=hierarchical"))
     with pytest.raises(UserError, match=r"^radiance: a radiance field has 3 dimensions"):
         assemble(make_config("radiance=nerf"))

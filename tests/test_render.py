@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import imageio.v3 as imageio
 import numpy as np
@@ -22,6 +21,9 @@ from coordnet.errors import UserError
 from coordnet.export import image as module
 from coordnet.export import png
 from coordnet.export.image import evaluate_grid, render
+from coordnet.forward_maps.point import PointEvaluation
+from coordnet.runs.load import LoadedRun
+from coordnet.signals.spec import SignalSpec
 from coordnet.training.run import start
 
 DOMAIN = Domain((48, 32))
@@ -38,7 +40,7 @@ TINY = (
     *("trainer.batch_size=64", "max_steps=1", "eval_every=1", "threads=1"),
 )
 
-Stand = Callable[..., Path]
+Stand = Callable[..., LoadedRun]
 
 
 def waves(channels: int) -> Callable[[Tensor], Tensor]:
@@ -49,16 +51,14 @@ def waves(channels: int) -> Callable[[Tensor], Tensor]:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stand:
-    """Makes any field a run, evaluated in bands of 100 points; gives the run's directory."""
-    monkeypatch.setattr(module, "POINTS_PER_BAND", 100)
+    """Makes a run of any field, which is evaluated 100 points at a time."""
+    monkeypatch.setattr(module, "POINTS_PER_CHUNK", 100)
     run = tmp_path / "run"
     (run / "images").mkdir(parents=True)
 
-    def make(field: Callable[[Tensor], Tensor], channels: int, domain: Domain = DOMAIN) -> Path:
-        batches = SimpleNamespace(signal=SimpleNamespace(domain=domain, channels=channels))
-        model = SimpleNamespace(field=field, batches=batches)
-        monkeypatch.setattr(module, "load_model", lambda *_: ({}, model))
-        return run
+    def make(field: Callable[[Tensor], Tensor], channels: int, domain: Domain = DOMAIN) -> LoadedRun:
+        spec = SignalSpec(domain, channels, (0.0, 1.0))
+        return LoadedRun(run, "last", {}, spec, 0, field, PointEvaluation(), torch.device("cpu"))
 
     return make
 
@@ -98,7 +98,7 @@ def test_the_file_holds_the_pixels_of_all_bands(
 
 def test_bands_do_not_change_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(list(evaluate_grid(waves(3), DOMAIN, BOX, (48, 32))))
-    monkeypatch.setattr(module, "POINTS_PER_BAND", 100)
+    monkeypatch.setattr(module, "POINTS_PER_CHUNK", 100)
     bands = list(evaluate_grid(waves(3), DOMAIN, BOX, (48, 32)))
     assert [len(band) for band in bands] == [2] * 16
     assert (
@@ -122,24 +122,25 @@ def test_an_interruption_leaves_the_directory_as_it_was(stand_in: Stand, fault: 
     seen = []
 
     def field(coords: Tensor) -> Tensor:
-        seen.append({path.name for path in (run / "images").iterdir()})
+        seen.append({path.name for path in (directory / "images").iterdir()})
         if len(seen) == 2:
             raise fault
         return waves(3)(coords)
 
     run = stand_in(field, 3)
-    (run / "images" / "other.png").write_text("mine")
-    before = files(run)
+    directory = run.directory
+    (directory / "images" / "other.png").write_text("mine")
+    before = files(directory)
     with pytest.raises(type(fault)):
         render(run)
-    assert len(seen) == 2 and files(run) == before
+    assert len(seen) == 2 and files(directory) == before
     assert all(len(names) == 2 and "render-48x32.png" not in names for names in seen), "it is written beside"
 
 
 def test_a_full_disk_leaves_the_directory_as_it_was(stand_in: Stand) -> None:
     """The system refuses to let the file grow beyond 64 kB."""
     run = stand_in(lambda coords: torch.rand(len(coords), 3), 3)
-    before = files(run)
+    before = files(run.directory)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
     try:
@@ -147,12 +148,12 @@ def test_a_full_disk_leaves_the_directory_as_it_was(stand_in: Stand) -> None:
             render(run, size=(200, 200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert files(run) == before
+    assert files(run.directory) == before
 
 
 def test_a_file_that_exists_or_appears_meanwhile_is_left_as_it_is(stand_in: Stand, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
-    with pytest.raises(UserError, match=r"^--output=[^\n]*a\.png exists already; choose another file$"):
+    with pytest.raises(UserError, match=r"^output=[^\n]*a\.png' exists already; choose another file$"):
         render(stand_in(never, 3), output=tmp_path / "a.png")
 
     def field(coords: Tensor) -> Tensor:
@@ -179,7 +180,7 @@ def test_other_numbers_of_channels_are_refused_before_any_evaluation(stand_in: S
     run = stand_in(never, channels)
     with pytest.raises(UserError, match=rf"^[^\n]* of {channels} channels; [^\n]* 1 [^\n]*3 [^\n]*4 [^\n]*$"):
         render(run)
-    assert list((run / "images").iterdir()) == []
+    assert list((run.directory / "images").iterdir()) == []
 
 
 def test_it_is_quiet_when_not_on_a_terminal(stand_in: Stand, capfd: pytest.CaptureFixture[str]) -> None:
@@ -189,14 +190,14 @@ def test_it_is_quiet_when_not_on_a_terminal(stand_in: Stand, capfd: pytest.Captu
 
 MEASURE = """
 import sys
-from pathlib import Path
+import coordnet
 from coordnet.export.image import render
 
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) // 1024
 
 for height in map(int, sys.argv[2:]):
-    render(Path(sys.argv[1]), size=(16384, height))
+    render(coordnet.load(sys.argv[1]), size=(16384, height))
     print(peak())
 """
 

@@ -17,9 +17,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from coordnet.errors import Diverged, UserError
 from coordnet.export.image import pixel_centers, render
 from coordnet.runs import checkpoint, metrics_file
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import is_locked, lock_run_dir, read_status, write_status, write_text
+from coordnet.runs.load import load
 from coordnet.training.module import FieldModule
-from coordnet.training.run import load_model, read_config, resume, start
+from coordnet.training.run import resume, start
 
 # Bytes: events without pictures have fewer.
 PICTURE = 10_000
@@ -103,8 +105,7 @@ def test_tensorboard_has_config_provenance_and_hyperparameters(events: EventAccu
 
 def test_provenance_is_recorded(finished: Path) -> None:
     status = read_status(finished)
-    model = load_model(finished, "last")[1]
-    assert status["parameters"] == sum(p.numel() for p in model.parameters())
+    assert status["parameters"] == sum(p.numel() for p in load(finished).field.parameters())
     assert status["torch"] == torch.__version__ and status["threads"] >= 1 and "revision" in status
 
 
@@ -168,7 +169,7 @@ def test_damaged_run_files_are_one_line(tmp_path: Path) -> None:
 
 def test_a_config_that_lacks_keys_is_one_line(tmp_path: Path) -> None:
     write_status(tmp_path, "killed")
-    (tmp_path / "config.yaml").write_text("seed: 0\ntrainer: {}\n")
+    (tmp_path / "config.yaml").write_text("format: 2\nseed: 0\ntrainer: {}\n")
     with pytest.raises(UserError, match=r"the config lacks signal, .*trainer\.batch_size"):
         resume(tmp_path)
 
@@ -217,18 +218,17 @@ class TestRender:
 
         from coordnet import viz
 
-        model = load_model(finished, "last")[1]
-        with torch.no_grad():
-            expected = viz.to_pixels(model.field(model.batches.signal.domain.grid()).numpy())
-        written = imageio.imread(render(finished, output=tmp_path / "a.png"))
+        run = load(finished)
+        expected = viz.to_pixels(run(run.spec.domain.grid()).numpy())
+        written = imageio.imread(render(run, output=tmp_path / "a.png"))
         assert written.shape == (32, 48, 3)
         assert abs(written.astype(int) - expected).max() <= 1  # chunks of another size round differently
 
     def test_a_crop_is_that_part_of_the_whole(self, finished: Path, tmp_path: Path) -> None:
         import imageio.v3 as imageio
 
-        whole = imageio.imread(render(finished, scale=3, output=tmp_path / "a.png"))
-        part = imageio.imread(render(finished, scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png"))
+        whole = imageio.imread(render(load(finished), scale=3, output=tmp_path / "a.png"))
+        part = imageio.imread(render(load(finished), scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png"))
         assert abs(part.astype(int) - whole[12:30, 24:60]).max() <= 1
 
     def test_pixel_centers_tile_the_interval(self) -> None:
@@ -240,13 +240,13 @@ class TestRender:
     ) -> None:
         import imageio.v3 as imageio
 
-        written = imageio.imread(render(finished, size=size, output=tmp_path / "a.png"))
+        written = imageio.imread(render(load(finished), size=size, output=tmp_path / "a.png"))
         assert written.shape == (size[1], size[0], 3)
 
     def test_nothing_is_overwritten(self, finished: Path, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_text("mine")
         with pytest.raises(UserError, match="exists"):
-            render(finished, output=tmp_path / "a.png")
+            render(load(finished), output=tmp_path / "a.png")
         assert (tmp_path / "a.png").read_text() == "mine"
 
 

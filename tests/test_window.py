@@ -19,7 +19,8 @@ from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
 from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.training.run import load_model, prepare, resume, start
+from coordnet.runs.load import load
+from coordnet.training.run import prepare, resume, start
 
 LINE = Domain((64,))
 
@@ -205,7 +206,7 @@ def test_a_run_opens_the_window_and_saves_where_it_stands(tmp_path: Path) -> Non
     start(make_config(*WINDOW, "encoding.end=1.0", "max_steps=8"), tmp_path / "run")
     # The last of 8 steps is taken at 7/8 of the time, and that is the field that was trained and scored.
     assert alpha_of(tmp_path / "run") == pytest.approx(4 * 7 / 8)
-    field: Any = load_model(tmp_path / "run", "last")[1].field
+    field: Any = load(tmp_path / "run").field
     assert field.encoding.alpha.item() == pytest.approx(4 * 7 / 8)
 
 

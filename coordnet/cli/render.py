@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coordnet.cli.run_options import numbers, parse, parser_of_run
+from coordnet.cli.run_options import load_run, named_as_flags, numbers, parse, parser_of_run
 from coordnet.errors import UserError
 
 
@@ -39,27 +39,21 @@ def main(argv: list[str]) -> None:
     if is_view:
         from coordnet.export.view import render_view
 
-        paths = render_view(
-            options.run,
-            options.frame,
-            options.split,
-            options.scale,
-            options.output,
-            options.depth,
-            options.checkpoint,
-            options.allow,
-        )
+        with named_as_flags():
+            paths = render_view(
+                options.run,
+                options.frame,
+                options.split,
+                options.scale,
+                options.output,
+                options.depth,
+                options.checkpoint,
+                options.allow,
+            )
         print(*paths, sep="\n")
         return
     from coordnet.export.image import render
 
-    path = render(
-        options.run,
-        options.scale,
-        options.size,
-        options.crop,
-        options.output,
-        options.checkpoint,
-        options.allow,
-    )
-    print(path)
+    run = load_run(options)
+    with named_as_flags():
+        print(render(run, options.scale, options.size, options.crop, options.output))

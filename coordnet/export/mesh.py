@@ -16,8 +16,8 @@ from coordnet.coords import Domain, chunks
 from coordnet.errors import UserError
 from coordnet.export import mesh_file
 from coordnet.export.mesh_file import Mesh
-from coordnet.export.new_file import check_new
 from coordnet.export.view import load_scene
+from coordnet.files import check_new
 from coordnet.forward_maps.hierarchical import VolumeRenderer
 from coordnet.ranges import Range
 
@@ -58,7 +58,7 @@ def mesh(
     RESOLUTION.check("--resolution", resolution)
     LEVEL.check("--level", level)
     out = out or run / "mesh.ply"
-    check_new(out, "--out", tuple(mesh_file.KINDS))
+    check_new("output", out, tuple(mesh_file.KINDS))
     signal, model = load_scene(run, which, allow)
     rays, field = model.forward_map, model.field
     if not isinstance(rays, VolumeRenderer):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coordnet.export.new_file import new_file
+from coordnet.files import atomic_file
 
 
 class Mesh(NamedTuple):
@@ -60,5 +60,5 @@ def write(path: Path, mesh: Mesh) -> None:
     Raises:
         OSError: It cannot be written, or a file at `path` has appeared meanwhile.
     """
-    with new_file(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         file.writelines(KINDS[path.suffix](mesh))

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from coordnet.export.new_file import new_file
+from coordnet.files import atomic_file
 from coordnet.viz import Picture
 
 # By the number of channels: gray, RGB, RGBA.
@@ -38,7 +38,7 @@ def writing(path: Path, shape: tuple[int, int, int]) -> Iterator[Callable[[Pictu
     """`write` for whoever has several files to write at once: takes a band at each call."""
     height, width, channels = shape
     header = struct.pack(">IIBBBBB", width, height, 8, COLOR_TYPES[channels], 0, 0, 0)
-    with new_file(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         write_chunk(file, b"IHDR", header)
         compressor = zlib.compressobj()

@@ -10,22 +10,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from coordnet.errors import UserError
-from coordnet.export.new_file import check_new, new_file
+from coordnet.errors import OptionError
+from coordnet.files import atomic_file, check_new
 from coordnet.viz import Picture
 
 KINDS = (".gif", ".mp4")
 
 
 def check_video(path: Path) -> None:
-    """Refuse a path of --out for a new video.
+    """Refuse a path for a new video.
 
     Raises:
-        UserError: There is something, it is of another kind, or its encoder is not installed.
+        OptionError: The path exists, has another ending, or needs an encoder that is not installed.
     """
-    check_new(path, "--out", KINDS)
+    check_new("output", path, KINDS)
     if path.suffix == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise UserError(f"--out={path} needs imageio-ffmpeg: pip install 'coordnet[video]', or choose a .gif")
+        raise OptionError(
+            "output", str(path), "needs imageio-ffmpeg: pip install 'coordnet[video]', or choose a .gif"
+        )
 
 
 def write(path: Path, pictures: Iterable[Picture], rate: float) -> None:
@@ -40,7 +42,7 @@ def write(path: Path, pictures: Iterable[Picture], rate: float) -> None:
     Raises:
         OSError: It cannot be written, or a file at `path` has appeared meanwhile.
     """
-    with new_file(path) as partial:
+    with atomic_file(path) as partial:
         (write_gif if path.suffix == ".gif" else write_mp4)(partial, iter(pictures), rate)
 
 

@@ -12,11 +12,14 @@ from coordnet.console import bar
 from coordnet.errors import UserError
 from coordnet.export import png
 from coordnet.export.image import MAX_SIDE
-from coordnet.export.new_file import check_new
+from coordnet.files import check_new
 from coordnet.ranges import Range
+from coordnet.runs import checkpoint
+from coordnet.runs.config_file import read_config
+from coordnet.runs.load import load_state
 from coordnet.signals.scenes.posed_images import PosedImages, band, bands
 from coordnet.training.module import FieldModule
-from coordnet.training.run import load_model
+from coordnet.training.run import prepare
 
 # Half the diagonal of the box.
 REACH = 3**0.5
@@ -65,7 +68,7 @@ def render_view(
     path = output or run / "images" / f"view-{split}-{frame:03}-{width}x{height}.png"
     paths = [path, path.with_name(f"{path.stem}-depth{path.suffix}")][: 1 + depth]
     for each in paths:
-        check_new(each, "--output", (".png",))
+        check_new("output", each, (".png",))
     near = float(cameras.poses[frame, :, 3].norm()) - REACH
     with ExitStack() as files:
         add = [files.enter_context(png.writing(each, (height, width, 3))) for each in paths]
@@ -83,7 +86,9 @@ def load_scene(directory: Path, which: str, allow: Sequence[str]) -> tuple[Posed
     Raises:
         UserError: It is no run, or not one of a scene.
     """
-    _, model = load_model(directory, which, allow)
+    _, model = prepare(read_config(directory), allow)
+    path = directory / "checkpoints" / f"{which}.ckpt"
+    load_state(model, checkpoint.load(path)["state_dict"], path)
     signal = model.batches.signal
     if not isinstance(signal, PosedImages):
         raise UserError(

@@ -131,7 +131,7 @@ def load(directory: Path) -> Sweep:
 
 def alone(run: Path) -> dict[str, Any]:
     """The job list that a single run would be."""
-    from coordnet.training.run import read_config
+    from coordnet.runs.config_file import read_config
 
     config = read_config(run)
     job: dict[str, Any] = {

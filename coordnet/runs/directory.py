@@ -10,47 +10,43 @@ from pathlib import Path
 from typing import IO, Any
 
 from coordnet.errors import UserError
+from coordnet.files import atomic_file
 
+# The version of a run's files: config.yaml and checkpoints of another version are refused.
+RUN_FORMAT = 2
 LOCK = "run.lock"
 STATUS = "status.json"
-# What cannot go on.
+# States of runs that cannot be continued.
 ENDED = ("finished", "diverged")
-# Another process that only looks whether the lock is held holds it for an instant.
-ATTEMPTS = 10
+# `is_locked` in another process holds the lock for an instant.
+_ATTEMPTS = 10
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader sees the old text or the new one."""
+    """Replace a file in one step: a reader finds the old text or the new text."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    """Replace a file in one step: a reader finds the old bytes or the new bytes."""
+    with atomic_file(path, replace=True) as partial:
+        partial.write_bytes(data)
 
 
 def lock_run_dir(directory: Path) -> IO[str]:
     """Lock a directory for this process until the returned file is closed.
 
     Raises:
-        UserError: Another live process holds it.
+        UserError: Another live process holds the lock.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = (directory / LOCK).open("a+", errors="replace")
     try:
-        lock_or_refuse(lock, directory)
+        _lock_or_refuse(lock, directory)
     except BaseException:
         lock.close()
         raise
-    # Of processes that were killed while they wrote.
+    # Killed processes leave partial files.
     for partial in directory.glob(".*.tmp-*"):
         partial.unlink(missing_ok=True)
     lock.truncate(0)
@@ -59,29 +55,29 @@ def lock_run_dir(directory: Path) -> IO[str]:
     return lock
 
 
-def lock_or_refuse(lock: IO[str], directory: Path) -> None:
-    for attempt in range(ATTEMPTS):
+def _lock_or_refuse(lock: IO[str], directory: Path) -> None:
+    for attempt in range(_ATTEMPTS):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if attempt < ATTEMPTS - 1:
+            if attempt < _ATTEMPTS - 1:
                 time.sleep(0.02)
-    raise UserError(in_use(directory, lock))
+    raise UserError(_in_use(directory, lock))
 
 
 def ensure_unlocked(directory: Path) -> None:
-    """Name who holds a directory, if anybody does.
+    """Refuse a directory that a live process has locked.
 
     Raises:
-        UserError: Somebody does.
+        UserError: The message names the process.
     """
     if is_locked(directory):
         with (directory / LOCK).open(errors="replace") as lock:
-            raise UserError(in_use(directory, lock))
+            raise UserError(_in_use(directory, lock))
 
 
-def in_use(directory: Path, lock: IO[str]) -> str:
+def _in_use(directory: Path, lock: IO[str]) -> str:
     lock.seek(0)
     return (
         f"{directory} is in use by {' '.join(lock.read().split())}; wait for it or choose another directory"
@@ -89,7 +85,7 @@ def in_use(directory: Path, lock: IO[str]) -> str:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a live process has claimed the directory."""
+    """True if a live process has locked the directory."""
     try:
         with (directory / LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -101,11 +97,16 @@ def is_locked(directory: Path) -> bool:
 
 
 def write_status(directory: Path, status: str, **details: Any) -> None:
+    """Replace status.json by a status and further plain values."""
     write_text(directory / STATUS, json.dumps({"status": status, **details}, indent=2) + "\n")
 
 
 def read_status(directory: Path) -> Mapping[str, Any]:
-    """What status.json says, with "killed" for a run that says running and whose process is gone."""
+    """Read status.json; a status of "running" becomes "killed" if the process of the run is gone.
+
+    Raises:
+        UserError: The directory is no run, or the file is damaged.
+    """
     try:
         status = json.loads((directory / STATUS).read_text())
     except FileNotFoundError:
@@ -120,4 +121,5 @@ def read_status(directory: Path) -> Mapping[str, Any]:
 
 
 def is_run(directory: Path) -> bool:
+    """True if the directory holds a status.json."""
     return (directory / STATUS).is_file()

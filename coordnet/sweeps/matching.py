@@ -5,7 +5,8 @@ from typing import Any
 
 from coordnet.errors import UserError
 from coordnet.sweeps.sweep import TOLERANCE
-from coordnet.training.assemble import assemble, is_trained
+from coordnet.training.assemble import assemble
+from coordnet.training.build_field import is_trained
 
 MAX_WIDTH = 8192
 

@@ -98,7 +98,7 @@ class RowsSweeper(BasicSweeper):
     ) -> tuple[list[Job], list[dict[str, Any]]]:
         """The jobs with the network.width that gives each the parameters of the reference row."""
         from coordnet.sweeps.matching import count_parameters, equal_parameters, with_width
-        from coordnet.training.assemble import is_trained
+        from coordnet.training.build_field import is_trained
 
         found = [config for config in configs if config["label"] == self.reference]
         first = (found or configs)[0]

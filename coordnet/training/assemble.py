@@ -2,12 +2,10 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from coordnet.config.build import build, factory
@@ -15,16 +13,15 @@ from coordnet.config.check import Config
 from coordnet.errors import UserError
 from coordnet.evaluation.base import Evaluator
 from coordnet.evaluation.default import evaluator_for
-from coordnet.fields.field import Field, Interpolation
-from coordnet.fields.radiance_field import RadianceField
+from coordnet.fields.field import Interpolation
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.forward_maps.point import PointEvaluation
 from coordnet.ranges import RATE, or_null
 from coordnet.signals.base import Signal
 from coordnet.signals.images.image import Image
 from coordnet.training.batches import BatchSampler
+from coordnet.training.build_field import build_field, build_forward_map, is_trained
 from coordnet.training.module import FieldModule
-from coordnet.training.runtime import choose_precision
 
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
@@ -40,12 +37,9 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
     check_accelerator(config["trainer"]["accelerator"])
     L.seed_everything(config["seed"], verbose=False)
     signal: Signal = build(config["signal"], "signal", allow)
-    field = (
-        interpolation(config["baseline"], signal) if config["baseline"] else make_field(config, signal, allow)
-    )
-    forward_map: ForwardMap = build(config["forward_map"], "forward_map", allow)
-    check_kind(forward_map, field)
-    forward_map.build_auxiliary_fields(partial(make_field, config, signal, allow))
+    spec = signal.spec()
+    field = build_field(config, spec, allow) if is_trained(config) else _interpolate(config, signal)
+    forward_map = build_forward_map(config, field, spec, allow)
     trainer = config["trainer"]
     batches = BatchSampler(signal, trainer["batch_size"], config["seed"])
     check_shares(batches, trainer["devices"])
@@ -82,31 +76,6 @@ def check_optimizer(model: FieldModule) -> None:
         raise UserError(f"optimizer or schedule: {error}") from None
 
 
-def is_trained(config: Config) -> bool:
-    """False for an interpolation baseline, which has nothing to train."""
-    return not config["baseline"]
-
-
-def make_field(config: Config, signal: Signal, allow: Sequence[str]) -> Field | RadianceField:
-    encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
-    network = partial(build, config["network"], "network", allow)
-    field: Field | RadianceField
-    if config.get("radiance"):
-        given = {"domain": signal.domain, "channels": signal.channels, "value_range": signal.value_range}
-        radiance: RadianceField = build(
-            config["radiance"], "radiance", allow, **given, encoding=encoding, network=network
-        )
-        field, safe = radiance, radiance.bfloat16_safe
-    else:
-        made = network(in_dim=encoding.out_dim, out_dim=signal.channels)
-        field = Field(encoding, made, signal.value_range)
-        safe = made.bfloat16_safe
-    trainer = config["trainer"]
-    chosen = choose_precision(trainer["precision"], safe, trainer["accelerator"])
-    field.precision = "float32" if chosen == "float32" else "bfloat16"
-    return field
-
-
 def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optimizer], float | None]:
     """The factory of the optimizer, and the learning rate of encodings."""
     if not isinstance(node, Mapping) or "encoding_lr" not in node:
@@ -117,7 +86,8 @@ def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optim
     return factory(rest, "optimizer", allow), rate
 
 
-def interpolation(mode: Any, signal: Signal) -> Any:
+def _interpolate(config: Config, signal: Signal) -> Interpolation:
+    mode = config["baseline"]
     if not isinstance(signal, Image):
         raise UserError(f"baseline={mode} interpolates images only; use baseline=null with this signal")
     return Interpolation(*signal.training_samples(), mode)
@@ -127,19 +97,6 @@ def check_shares(batches: BatchSampler, devices: int) -> None:
     size = batches.signal.num_observations if batches.size is None else batches.size
     if size % devices:
         raise UserError(f"trainer.devices={devices} must divide the {size} observations of a batch")
-
-
-def check_kind(forward_map: ForwardMap, field: nn.Module) -> None:
-    """Refuse to see a field of values along rays, or a radiance field without them."""
-    if forward_map.radiance and not isinstance(field, RadianceField):
-        raise UserError(
-            f"forward_map={type(forward_map).__name__} needs a radiance field; choose one with radiance="
-        )
-    if isinstance(field, RadianceField) and not forward_map.radiance:
-        raise UserError(
-            f"forward_map={type(forward_map).__name__} does not see a radiance field; use radiance=null, or "
-            "forward_map=hierarchical or occupancy_grid"
-        )
 
 
 def check_fit(forward_map: ForwardMap, signal: Signal) -> None:

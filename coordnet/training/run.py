@@ -7,14 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from coordnet.config.check import Config, check_config
 from coordnet.console import say
 from coordnet.errors import Diverged, UserError
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status, write_text
-from coordnet.training.assemble import assemble, is_trained
+from coordnet.runs.config_file import CONFIG, read_config, write_config
+from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status
+from coordnet.runs.load import load_state
+from coordnet.training.assemble import assemble
+from coordnet.training.build_field import is_trained
 from coordnet.training.ddp import launch_ddp
 from coordnet.training.memory import GIB, check_memory, estimate, reraise_out_of_memory
 from coordnet.training.module import FieldModule
@@ -22,7 +23,6 @@ from coordnet.training.provenance import provenance
 from coordnet.training.runtime import ADAPTIVE_PSNR_DB, keep_memory, set_threads, trim_memory
 from coordnet.training.trainer import flatten, steps_of, train
 
-CONFIG = "config.yaml"
 # What a run may be resumed with a new value of.
 MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
 
@@ -87,7 +87,7 @@ def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
 
 
 def begin(config: Config, model: FieldModule, directory: Path, allow: Sequence[str]) -> dict[str, float]:
-    write_text(directory / CONFIG, yaml.dump(config, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    write_config(directory, config)
     return execute(config, model, directory, None, allow)
 
 
@@ -96,7 +96,7 @@ def go_on(config: Config, model: FieldModule, directory: Path, allow: Sequence[s
     found = checkpoint.newest(folder)
     if found:
         check_unchanged(checkpoint.load(found), config, model, directory)
-        load_weights(model, found)
+        load_state(model, checkpoint.load(found)["state_dict"], found)
         return execute(config, model, directory, found, allow)
     if any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
         raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
@@ -126,51 +126,6 @@ def check_unchanged(saved: Mapping[str, Any], config: Config, model: FieldModule
         raise UserError(
             f"{directory}: the data of its signal are not those it was trained on; start another run"
         )
-
-
-class Plain(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it holds an alias")
-        return super().compose_node(parent, index)
-
-
-class Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def read_config(directory: Path) -> Config:
-    """The resolved config of a run."""
-    path = directory / CONFIG
-    if not path.is_file():
-        raise UserError(f"{directory} is no run: it has no {CONFIG}")
-    try:
-        config = yaml.load(path.read_text(), Plain)
-    # What the constructors of yaml's own types raise on odd texts.
-    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path} is damaged: it is no mapping")
-    return config
-
-
-def load_model(directory: Path, which: str, allow: Sequence[str] = ()) -> tuple[Config, FieldModule]:
-    """The module of a run with the weights of its `which` ("last" or "best") checkpoint."""
-    config, model = prepare(read_config(directory), allow)
-    if is_trained(config):
-        load_weights(model, directory / "checkpoints" / f"{which}.ckpt")
-    return config, model
-
-
-def load_weights(model: FieldModule, path: Path) -> None:
-    try:
-        model.load_state_dict(checkpoint.load(path)["state_dict"])
-    except (RuntimeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"checkpoint {path} does not fit the run's config: {reason}") from None
 
 
 @reraise_out_of_memory()

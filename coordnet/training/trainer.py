@@ -15,13 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from coordnet.config.check import Config
 from coordnet.runs import checkpoint, metrics_file
-from coordnet.training.assemble import is_trained
+from coordnet.training.build_field import is_trained
 from coordnet.training.callbacks.adaptive_precision import Precision
 from coordnet.training.callbacks.checkpoint import Saving
 from coordnet.training.callbacks.evaluation import Evaluation
 from coordnet.training.callbacks.graceful_shutdown import GracefulShutdown
 from coordnet.training.callbacks.ntk import Kernel
 from coordnet.training.callbacks.progress import ProgressBar
+from coordnet.training.checkpoint_io import VerifiedCheckpointIO
 from coordnet.training.loggers import tensorboard
 from coordnet.training.module import FieldModule
 
@@ -68,7 +69,8 @@ def train(
     precisions = [Precision(evaluation)] if options["precision"] == "adaptive" else []
     bars = [ProgressBar(title, evaluation)] if first else []
     saving = Saving(directory, config["eval_every"], evaluation, interruption)
-    data = model.batches.signal.fingerprint()
+    signal = model.batches.signal
+    contents = {"config": config, "data": signal.fingerprint(), "spec": signal.spec().state_dict()}
     devices = options["devices"] if is_trained(config) else 1
     trainer = L.Trainer(
         accelerator=options["accelerator"],
@@ -78,7 +80,7 @@ def train(
         max_epochs=-1,
         logger=logger or False,
         callbacks=[interruption, evaluation, *precisions, *kernels, saving, *bars],
-        plugins=[checkpoint.VerifiedCheckpointIO({"config": config, "data": data}), LightningEnvironment()],
+        plugins=[VerifiedCheckpointIO(contents), LightningEnvironment()],
         default_root_dir=directory,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -90,6 +92,7 @@ def train(
         metrics_file.truncate_after(directory / metrics_file.NAME, -1)
         trainer.strategy.connect(model)
         evaluation.evaluate(trainer, model, loss=math.nan)
+        _save_untrained(model, contents, directory)
         for kernel in kernels:
             kernel.measure(trainer, model)
         for each in trainer.loggers:
@@ -101,6 +104,14 @@ def train(
         trainer.fit(model, ckpt_path=resumed_from)
     interruption.raise_if_received(trainer.global_step)
     return evaluation.constant
+
+
+def _save_untrained(model: FieldModule, contents: Mapping[str, Any], directory: Path) -> None:
+    """Save the field of a run without training steps, such as the planes of an interpolation baseline."""
+    folder = directory / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    for name in (checkpoint.BEST, checkpoint.LAST):
+        checkpoint.save({**contents, "global_step": 0, "state_dict": model.state_dict()}, folder / name)
 
 
 def steps_of(config: Config) -> int:

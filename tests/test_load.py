@@ -47,7 +47,6 @@ def test_loading_leaves_the_generators_of_the_caller(run: Path) -> None:
 def test_a_field_can_be_placed_on_another_device(run: Path) -> None:
     loaded = coordnet.load(run, device="meta")
     assert {parameter.device.type for parameter in loaded.field.parameters()} == {"meta"}
-    assert loaded.field(torch.zeros(2, 2, device="meta")).shape == (2, 3)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])

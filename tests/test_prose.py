@@ -87,8 +87,6 @@ NOT_YET = frozenset(
         coordnet/encodings/hash_grid.py
         coordnet/encodings/learnable.py
         coordnet/encodings/spherical.py
-        coordnet/export/image.py
-        coordnet/export/new_file.py
         coordnet/export/png.py
         coordnet/export/turntable.py
         coordnet/export/video.py
@@ -113,8 +111,6 @@ NOT_YET = frozenset(
         coordnet/reports/statistics.py
         coordnet/reports/tables.py
         coordnet/reports/variants.py
-        coordnet/runs/checkpoint.py
-        coordnet/runs/directory.py
         coordnet/runs/metrics_file.py
         coordnet/signals/base.py
         coordnet/signals/images/analytic.py
@@ -151,11 +147,9 @@ NOT_YET = frozenset(
         coordnet/training/run.py
         coordnet/training/runtime.py
         coordnet/training/trainer.py
-        docs/diagnostics.md
         docs/image-encodings.md
         docs/kernels.md
         docs/positional-encoding.md
-        docs/spectral-bias.md
         scripts/bandwidth.py
         scripts/bench/__main__.py
         scripts/bench/config.py
@@ -190,7 +184,6 @@ NOT_YET = frozenset(
         tests/test_film.py
         tests/test_fourier.py
         tests/test_fuzz.py
-        tests/test_golden.py
         tests/test_hash_grid.py
         tests/test_image_file.py
         tests/test_ladder.py

@@ -21,23 +21,25 @@ class Domain:
 
     Args:
         size: Samples per axis, x first (an image of height 2 and width 3 has size (3, 2)).
-        stride: Every stride-th sample along each axis is trained on.
-        across: Samples across [-1, 1]; those of the longest axis if not given. A part of a larger domain,
+        train_stride: Every train_stride-th sample along each axis is trained on.
+        resolution: Samples across [-1, 1]; those of the longest axis if not given. A part of a larger domain,
             such as one of its axes, has those of the whole.
     """
 
     size: tuple[int, ...]
-    stride: int = 1
-    across: int = 0
+    train_stride: int = 1
+    resolution: int = 0
 
     def __post_init__(self) -> None:
         if not self.size or min(self.size) < 1:
-            raise UserError(f"domain.size: {self.size} must hold at least one sample per axis")
-        object.__setattr__(self, "across", self.across or max(self.size))
-        if self.across < max(self.size):
-            raise UserError(f"domain.across={self.across} must be at least {max(self.size)}")
-        if not 1 <= self.stride <= self.across:
-            raise UserError(f"holdout={self.stride} must lie between 1 (train on all) and {self.across}")
+            raise UserError(f"size: {self.size} must hold at least one sample per axis")
+        object.__setattr__(self, "resolution", self.resolution or max(self.size))
+        if self.resolution < max(self.size):
+            raise UserError(f"resolution={self.resolution} must be at least {max(self.size)}")
+        if not 1 <= self.train_stride <= self.resolution:
+            raise UserError(
+                f"train_stride={self.train_stride} must lie between 1 (train on all) and {self.resolution}"
+            )
 
     @property
     def dim(self) -> int:
@@ -46,31 +48,31 @@ class Domain:
     @property
     def spacing(self) -> float:
         """Distance between neighboring samples."""
-        return 2 / self.across
+        return 2 / self.resolution
 
     @property
     def extent(self) -> tuple[float, ...]:
         """Half the length of each axis: the box is [-extent, extent]."""
-        return tuple(n / self.across for n in self.size)
+        return tuple(n / self.resolution for n in self.size)
 
     @property
     def nyquist(self) -> float:
         """The highest frequency that the *training* samples can tell apart, in cycles across the domain."""
-        return self.across / self.stride / 2
+        return self.resolution / self.train_stride / 2
 
-    def centers(self, index: Tensor) -> Tensor:
+    def index_to_coords(self, index: Tensor) -> Tensor:
         """Coordinates (*, dim) float32 of cells with integer index (*, dim), x first."""
         size = torch.tensor(self.size, device=index.device)
-        return (2 * index + 1 - size).float() / self.across
+        return (2 * index + 1 - size).float() / self.resolution
 
-    def position(self, coords: Tensor) -> Tensor:
-        """The inverse of `centers`: sample indices (*, dim), whole at the samples and fractions between them."""
+    def coords_to_index(self, coords: Tensor) -> Tensor:
+        """The inverse of `index_to_coords`: sample indices (*, dim), whole numbers at the samples."""
         size = torch.tensor(self.size, device=coords.device)
-        return (coords * self.across + (size - 1)) / 2
+        return (coords * self.resolution + (size - 1)) / 2
 
-    def part(self, axes: Sequence[int]) -> "Domain":
+    def select_axes(self, axes: Sequence[int]) -> "Domain":
         """The domain of some of the axes, with the same coordinates along them."""
-        return Domain(tuple(self.size[axis] for axis in axes), self.stride, self.across)
+        return Domain(tuple(self.size[axis] for axis in axes), self.train_stride, self.resolution)
 
     def unravel(self, flat: Tensor) -> Tensor:
         """Index (*, dim), x first, of a flat row-major index (*,) in which x runs fastest."""
@@ -87,7 +89,7 @@ class Domain:
     def grid(self) -> Tensor:
         """Coordinates of all cells, (*reversed(size), dim): an image grid is (height, width, 2)."""
         flat = torch.arange(self.num_samples).reshape(self.size[::-1])
-        return self.centers(self.unravel(flat))
+        return self.index_to_coords(self.unravel(flat))
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:

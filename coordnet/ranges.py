@@ -139,7 +139,7 @@ POSED = {
 # Of a ray.
 SAMPLES = Range(1, 4096, whole=True)
 
-GRID = {"resolution": or_null(TWO_OR_MORE), "channels": COUNT}
+GRID = {"resolution": or_null(TWO_OR_MORE), "num_features": COUNT}
 SAMPLED = {"scale": or_null(CYCLES), "num_frequencies": COUNT, "seed": SEED}
 PHOTOGRAPH = {"holdout": PICTURE_HOLDOUT, "crop": CROP, "resize": RESIZE}
 
@@ -147,41 +147,41 @@ PHOTOGRAPH = {"holdout": PICTURE_HOLDOUT, "crop": CROP, "resize": RESIZE}
 RANGES: Mapping[str, Mapping[str, Range]] = {
     "coordnet.encodings.fourier.positional": {
         "num_frequencies": or_null(COUNT),
-        "lowest": CYCLES,
-        "highest": or_null(CYCLES),
+        "min_frequency": CYCLES,
+        "max_frequency": or_null(CYCLES),
     },
     "coordnet.encodings.fourier.transformer": {
         "num_features": TWO_OR_MORE,
         "base": Range(1, 1e12, above=True),
     },
-    "coordnet.encodings.fourier.dense": {
+    "coordnet.encodings.fourier.log_linear": {
         "num_frequencies": TWO_OR_MORE,
         "octaves": Range(0, math.log2(MAX_FREQUENCY), null=True, above=True),
     },
     "coordnet.encodings.fourier.geometric": {"num_frequencies": COUNT, "scale": or_null(CYCLES)},
     "coordnet.encodings.fourier.harmonic": {"num_frequencies": or_null(COUNT), "decay": Range(-3, 1000)},
     "coordnet.encodings.fourier.gaussian": SAMPLED,
-    "coordnet.encodings.fourier.sampled": SAMPLED,
-    "coordnet.encodings.factors.plane_product": GRID,
-    "coordnet.encodings.factors.planes": GRID,
-    "coordnet.encodings.factors.vector_matrix": GRID,
+    "coordnet.encodings.fourier.random_fourier": SAMPLED,
+    "coordnet.encodings.factorized_grid.plane_product": GRID,
+    "coordnet.encodings.factorized_grid.planes": GRID,
+    "coordnet.encodings.factorized_grid.vector_matrix": GRID,
     "coordnet.encodings.grid.Grid": GRID,
     "coordnet.encodings.hash_grid.HashGrid": {
         "num_levels": Range(1, 64, whole=True),
-        "channels": COUNT,
-        "log2_table": Range(1, 24, whole=True),
-        "coarsest": COUNT,
-        "finest": or_null(COUNT),
+        "features_per_level": COUNT,
+        "log2_hashmap_size": Range(1, 24, whole=True),
+        "base_resolution": COUNT,
+        "max_resolution": or_null(COUNT),
     },
     "coordnet.encodings.identity.Identity": {"scale": SHIFT, "offset": SHIFT},
     # The digits that float32 coordinates hold.
     "coordnet.encodings.ladder.Binary": {"num_digits": Range(1, 24, whole=True, null=True)},
-    "coordnet.encodings.ladder.Sine": {"num_frequencies": or_null(COUNT), "lowest": CYCLES},
+    "coordnet.encodings.ladder.Sine": {"num_frequencies": or_null(COUNT), "min_frequency": CYCLES},
     "coordnet.encodings.learnable.LearnableFourier": {**SAMPLED, "width": COUNT, "num_features": COUNT},
     "coordnet.encodings.one_blob.OneBlob": {"num_bins": COUNT},
     "coordnet.encodings.spherical.SphericalHarmonics": {"degree": Range(1, 5, whole=True)},
     "coordnet.encodings.triangle.Triangle": {"num_frequencies": or_null(COUNT)},
-    "coordnet.encodings.window.Window": {"start": SHARE, "end": SHARE},
+    "coordnet.encodings.coarse_to_fine.CoarseToFine": {"start": SHARE, "end": SHARE},
     "coordnet.networks.mlp.Mlp": {
         "depth": DEPTH,
         "width": WIDTH,

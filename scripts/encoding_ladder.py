@@ -43,7 +43,7 @@ RUNGS: dict[str, Callable[[Domain], Encoding]] = {
     "binary": Binary,
     "gray": partial(Binary, gray=True),
     "sine": Sine,
-    "sinusoidal": partial(positional, lowest=0.5),
+    "sinusoidal": partial(positional, min_frequency=0.5),
     "transformer": transformer,
 }
 LENGTHS = (8, 64, 512, 4096)
@@ -123,7 +123,7 @@ def paths(domain: Domain) -> Figure:
     """The first three digits jump from corner to corner; sines of the same periods run; a pair runs evenly."""
     figure = Figure(figsize=(14, 4.2), dpi=80, layout="constrained")
     fine = torch.linspace(0, 16, 1601)
-    where = domain.centers(fine[:, None])
+    where = domain.index_to_coords(fine[:, None])
     # One sine per digit, whose sign is that digit: periods of 2, 4 and 8 positions.
     periods = torch.tensor([2.0, 4.0, 8.0])
     sines = torch.sin(2 * math.pi * (fine[:, None] + 0.5) / periods).numpy()
@@ -165,7 +165,7 @@ def shift_maps(rungs: dict[str, Encoding], domain: Domain) -> Figure:
         title = f"{name}: residual {report[name]['linear']:.1e}"
         ax.imshow(matrix.T, cmap="RdBu", vmin=-1, vmax=1)
         ax.set(title=title, xlabel="feature at p", ylabel="feature at p + 1")
-    exact = positional(domain, lowest=0.5).double()
+    exact = positional(domain, min_frequency=0.5).double()
     rotation = rotate_features(exact, torch.eye(exact.out_dim, dtype=torch.float64), step)
     axes[-1].imshow(rotation.T, cmap="RdBu", vmin=-1, vmax=1)
     axes[-1].set(title=f"exact rotation: {report['sinusoidal']['rotation']:.1e}", xlabel="feature at p")

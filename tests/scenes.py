@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.coords import Domain, FieldFunction
-from coordnet.encodings.factors import vector_matrix
-from coordnet.encodings.nothing import Nothing
+from coordnet.encodings.factorized_grid import vector_matrix
+from coordnet.encodings.no_encoding import NoEncoding
 from coordnet.encodings.spherical import SphericalHarmonics
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
@@ -81,8 +81,8 @@ def small_field(**options: Any) -> RadianceField:
     given: dict[str, Any] = {
         "network": partial(Mlp, depth=1, width=16),
         "direction": partial(SphericalHarmonics, degree=2),
-        "appearance": Nothing,
+        "appearance": NoEncoding,
         "color": partial(Mlp, depth=1, width=16),
-        "encoding": vector_matrix(DOMAIN, channels=4),
+        "encoding": vector_matrix(DOMAIN, num_features=4),
     }
     return RadianceField(DOMAIN, 3, (0.0, 1.0), **(given | options))

@@ -185,7 +185,7 @@ def test_nodes_at_any_depth_are_held_to_the_same_list(value: Any, key: str) -> N
 
 
 def test_a_node_inside_a_node_arrives_as_its_factory() -> None:
-    window = "coordnet.encodings.window.Window"
+    window = "coordnet.encodings.coarse_to_fine.CoarseToFine"
     node = {"_target_": window, "encoding": {"_target_": GAUSSIAN, "num_frequencies": 5, "seed": 7}}
     inner = build(node, "encoding", domain=DOMAIN).encoding
     assert torch.equal(inner.frequencies, gaussian(DOMAIN, num_frequencies=5, seed=7).frequencies)

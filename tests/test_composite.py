@@ -8,11 +8,11 @@ from support import SMALL, make_config
 
 from coordnet.config.build import build
 from coordnet.coords import Domain
+from coordnet.encodings.coarse_to_fine import CoarseToFine
 from coordnet.encodings.composite import Composite
 from coordnet.encodings.fourier import basic, gaussian, positional
 from coordnet.encodings.identity import Identity
 from coordnet.encodings.one_blob import OneBlob
-from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.training.assemble import assemble
 
@@ -68,7 +68,7 @@ def test_sums_and_products_are_taken_feature_by_feature() -> None:
 
 def test_parts_of_a_domain_that_is_no_cube_keep_coordinates_and_nyquist() -> None:
     """The y of 512 x 128 pixels spans [-1/4, 1/4]; alone it still does, and its default bands reach as high."""
-    domain = Domain((512, 128), stride=2)
+    domain = Domain((512, 128), train_stride=2)
     encoding = Composite(domain, "concat", {"x": part([0], positional), "y": part([1], positional)})
     whole = positional(domain)
     bands = len(whole.frequencies) // 2
@@ -92,7 +92,7 @@ def test_frequencies_lie_along_the_columns_of_their_part() -> None:
 
 def test_a_window_masks_the_waves_of_a_concatenation_octave_by_octave() -> None:
     parts = {"xy": part([0, 1], positional, num_frequencies=3), "z": part([2], Identity)}
-    window = Window(DOMAIN, partial(Composite, combine="concat", parts=parts), end=1.0)
+    window = CoarseToFine(DOMAIN, partial(Composite, combine="concat", parts=parts), end=1.0)
     window.on_step(1, 3)
     expected = Composite(DOMAIN, "concat", parts)(COORDS)
     # alpha = 1: octave 0, the first of three bands, is open, and z is never masked.
@@ -141,10 +141,10 @@ def test_footprints_reach_the_parts_that_average_over_them() -> None:
     averaging = part([2, 0], positional, num_frequencies=2, integrates=True)
     parts = {"zx": averaging, "y": part([1], positional, num_frequencies=4)}
     covariance = spread.expand(2, 3, 3)
-    inner = positional(DOMAIN.part([2, 0]), num_frequencies=2, integrates=True)
+    inner = positional(DOMAIN.select_axes([2, 0]), num_frequencies=2, integrates=True)
     swapped = torch.tensor([[0.04, 0.0], [0.0, 0.02]])
     first = inner(COORDS[:, [2, 0]], swapped.expand(2, 2, 2))
-    second = positional(DOMAIN.part([1]), num_frequencies=4)(COORDS[:, 1:2])
+    second = positional(DOMAIN.select_axes([1]), num_frequencies=4)(COORDS[:, 1:2])
     composite = Composite(DOMAIN, "concat", parts)
     assert composite.integrates
     assert torch.equal(composite(COORDS, covariance), torch.cat([first, second], dim=-1))
@@ -187,9 +187,9 @@ def test_an_encoding_is_swapped_from_the_command_line() -> None:
     domain = Domain((32, 16))
     encoding = build(config["encoding"], "encoding", domain=domain)
     coords = domain.grid()
-    x = gaussian(domain.part([0]), num_frequencies=6, seed=3)(coords[..., :1])
+    x = gaussian(domain.select_axes([0]), num_frequencies=6, seed=3)(coords[..., :1])
     assert torch.equal(
-        encoding(coords), torch.cat([x, positional(domain.part([1]))(coords[..., 1:])], dim=-1)
+        encoding(coords), torch.cat([x, positional(domain.select_axes([1]))(coords[..., 1:])], dim=-1)
     )
 
 
@@ -201,8 +201,8 @@ def test_a_third_part_is_added_from_the_command_line() -> None:
         "encoding.parts.y.encoding.num_frequencies=1",
     )
     encoding = build(config["encoding"], "encoding", domain=DOMAIN)
-    x, y = positional(DOMAIN.part([0])), positional(DOMAIN.part([1]), num_frequencies=1)
-    expected = [x(COORDS[:, :1]), y(COORDS[:, 1:2]), OneBlob(DOMAIN.part([2]))(COORDS[:, 2:])]
+    x, y = positional(DOMAIN.select_axes([0])), positional(DOMAIN.select_axes([1]), num_frequencies=1)
+    expected = [x(COORDS[:, :1]), y(COORDS[:, 1:2]), OneBlob(DOMAIN.select_axes([2]))(COORDS[:, 2:])]
     assert torch.equal(encoding(COORDS), torch.cat(expected, dim=-1))
 
 
@@ -256,8 +256,8 @@ INNER = {
     "node, message",
     [
         (
-            {"_target_": f"{FOURIER}.positional", "lowest": -1.0},
-            "encoding.parts.a.encoding.lowest=-1.0 must be a number from 2^-24 to 2^24 cycles across the domain",
+            {"_target_": f"{FOURIER}.positional", "min_frequency": -1.0},
+            "encoding.parts.a.encoding.min_frequency=-1.0 must be a number from 2^-24 to 2^24 cycles across the domain",
         ),
         (
             INNER,

@@ -157,8 +157,8 @@ def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
         (["+encoding.num_frequncies=3"], "encoding.num_frequncies is unknown; did you mean num_frequencies?"),
         (["+optimizer.weight_dekay=0"], "optimizer.weight_dekay is unknown; did you mean weight_decay?"),
         (
-            ["encoding=window", "+encoding.encoding.lowst=1"],
-            "encoding.encoding.lowst is unknown; did you mean lowest?",
+            ["encoding=coarse_to_fine", "+encoding.encoding.min_freqency=1"],
+            "encoding.encoding.min_freqency is unknown; did you mean min_frequency?",
         ),
         (
             ["encoding=composite", "encoding.parts.y.encoding.num_frequencies=0"],

@@ -12,7 +12,7 @@ def axis(domain: Domain, i: int) -> Tensor:
     """The coordinates along axis i of a domain, through its first cells."""
     index = torch.zeros(domain.size[i], domain.dim, dtype=torch.long)
     index[:, i] = torch.arange(domain.size[i])
-    return domain.centers(index)[:, i]
+    return domain.index_to_coords(index)[:, i]
 
 
 def test_centers_of_four_cells() -> None:
@@ -94,7 +94,7 @@ def test_position_is_the_number_of_the_sample(size: tuple[int, ...]) -> None:
     index = domain.unravel(torch.arange(domain.num_samples))
     # A center is rounded by 2^-25 of the domain, which is n 2^-25 samples, and the product as much again.
     torch.testing.assert_close(
-        domain.position(domain.centers(index)), index.float(), atol=max(size) * 2**-23, rtol=0
+        domain.coords_to_index(domain.index_to_coords(index)), index.float(), atol=max(size) * 2**-23, rtol=0
     )
 
 
@@ -102,13 +102,13 @@ def test_position_between_and_beyond_the_samples() -> None:
     """Half-way between two centers is a half; the edges of the box lie half a sample beyond the outermost."""
     domain = Domain((4, 2))
     coords = torch.tensor([[-1.0, -0.5], [0.0, 0.0], [1.0, 0.5], [2.0, -1.0]])
-    assert domain.position(coords).tolist() == [[-0.5, -0.5], [1.5, 0.5], [3.5, 1.5], [5.5, -1.5]]
+    assert domain.coords_to_index(coords).tolist() == [[-0.5, -0.5], [1.5, 0.5], [3.5, 1.5], [5.5, -1.5]]
 
 
 def test_position_keeps_the_shape_the_dtype_and_the_gradient() -> None:
     domain = Domain((6, 3))
     coords = torch.zeros(5, 7, 2, dtype=torch.float64, requires_grad=True)
-    position = domain.position(coords)
+    position = domain.coords_to_index(coords)
     assert position.shape == (5, 7, 2) and position.dtype == torch.float64
     (slope,) = torch.autograd.grad(position.sum(), coords)
     assert (slope == 3).all()
@@ -122,36 +122,42 @@ def test_a_part_has_the_coordinates_and_frequencies_of_the_whole(
     size: tuple[int, ...], axes: list[int], stride: int
 ) -> None:
     whole = Domain(size, stride)
-    part = whole.part(axes)
+    part = whole.select_axes(axes)
     assert part.size == tuple(size[i] for i in axes)
     for j, i in enumerate(axes):
         assert torch.equal(axis(part, j), axis(whole, i))
         assert part.extent[j] == whole.extent[i]
-    assert (part.spacing, part.nyquist, part.stride) == (whole.spacing, whole.nyquist, whole.stride)
+    assert (part.spacing, part.nyquist, part.train_stride) == (
+        whole.spacing,
+        whole.nyquist,
+        whole.train_stride,
+    )
     index = torch.tensor([0] * len(axes))
-    torch.testing.assert_close(part.position(part.centers(index)), index.float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        part.coords_to_index(part.index_to_coords(index)), index.float(), atol=1e-6, rtol=0
+    )
 
 
 def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:
     whole = Domain((8, 5, 3), 2)
-    assert whole.part([2, 1]).part([1]) == whole.part([1])
-    assert whole.part([0, 1, 2]) == whole
+    assert whole.select_axes([2, 1]).select_axes([1]) == whole.select_axes([1])
+    assert whole.select_axes([0, 1, 2]) == whole
 
 
 def test_a_part_shorter_than_the_stride_is_still_a_part() -> None:
-    assert Domain((64, 2), 4).part([1]).nyquist == 8
+    assert Domain((64, 2), 4).select_axes([1]).nyquist == 8
 
 
-@pytest.mark.parametrize("across", [8, 20])
-def test_across_sets_the_spacing(across: int) -> None:
-    domain = Domain((8,), across=across)
-    assert domain.spacing == 2 / across and domain.extent == (8 / across,)
-    torch.testing.assert_close(axis(domain, 0).diff(), torch.full((7,), 2 / across))
+@pytest.mark.parametrize("resolution", [8, 20])
+def test_across_sets_the_spacing(resolution: int) -> None:
+    domain = Domain((8,), resolution=resolution)
+    assert domain.spacing == 2 / resolution and domain.extent == (8 / resolution,)
+    torch.testing.assert_close(axis(domain, 0).diff(), torch.full((7,), 2 / resolution))
 
 
 def test_across_is_that_of_the_longest_axis_by_default() -> None:
-    assert Domain((3, 7)).across == 7
-    assert Domain((3, 7)) == Domain((3, 7), across=7) != Domain((3, 7), across=8)
+    assert Domain((3, 7)).resolution == 7
+    assert Domain((3, 7)) == Domain((3, 7), resolution=7) != Domain((3, 7), resolution=8)
 
 
 @pytest.mark.parametrize("size, stride", [((), 1), ((0,), 1), ((4, 0), 1), ((4,), 0), ((4, 3), 5)])

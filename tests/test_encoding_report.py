@@ -19,7 +19,7 @@ from coordnet.diagnostics.encoding_report import (
 )
 from coordnet.encodings.base import Encoding
 from coordnet.encodings.composite import Composite
-from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional, transformer
+from coordnet.encodings.fourier import Fourier, basic, gaussian, log_linear, positional, transformer
 from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
 from coordnet.errors import UserError
 
@@ -99,7 +99,7 @@ def test_the_kernel_of_gaussian_features_has_the_width_of_theory() -> None:
 
 def test_axis_aligned_bands_are_wide_along_the_axes() -> None:
     """Along x the y half of the features does not change, so the kernel cannot fall below one half for long."""
-    anisotropy = measure_encoding(dense(SQUARE, num_frequencies=64), SQUARE)["kernel"]["anisotropy"]
+    anisotropy = measure_encoding(log_linear(SQUARE, num_frequencies=64), SQUARE)["kernel"]["anisotropy"]
     assert anisotropy is None or anisotropy > 3
 
 
@@ -200,7 +200,7 @@ def test_bfloat16_cannot_tell_all_positions_apart() -> None:
     domain = Domain((4096,))
     index = measure_encoding(Index(domain), domain)["nearest"]
     assert index["alike_in_float32"] == 0 and index["alike_in_bfloat16"] > 500
-    waves = measure_encoding(positional(domain, lowest=0.5), domain)["nearest"]
+    waves = measure_encoding(positional(domain, min_frequency=0.5), domain)["nearest"]
     assert waves["alike_in_float32"] == 0 and waves["alike_in_bfloat16"] == 0
 
 
@@ -217,7 +217,7 @@ def test_octaves_are_orthogonal_on_the_samples() -> None:
 
 def test_a_constant_column_of_zeros_makes_the_condition_infinite() -> None:
     """Dense features begin at frequency 0, whose sine is 0 everywhere."""
-    found = gram(dense(LINE, num_frequencies=8).double(), LINE, keyed_generator())
+    found = gram(log_linear(LINE, num_frequencies=8).double(), LINE, keyed_generator())
     assert math.isinf(found["condition"]) and found["rank"] < 16
 
 
@@ -236,7 +236,7 @@ def shifts(encoding: Encoding, domain: Domain = LINE) -> list[dict[str, Any]]:
 
 
 def test_pairs_shift_by_a_rotation_and_the_fit_finds_it() -> None:
-    for found in shifts(positional(LINE, lowest=0.5)):
+    for found in shifts(positional(LINE, min_frequency=0.5)):
         assert max(found["linear"], found["affine"], found["rotation"]) < 1e-9
 
 

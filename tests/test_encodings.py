@@ -14,7 +14,7 @@ from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import Fourier, basic, dense, gaussian, positional
+from coordnet.encodings.fourier import Fourier, basic, gaussian, log_linear, positional
 from coordnet.encodings.identity import Identity
 from coordnet.errors import UserError
 from coordnet.training.run import start
@@ -228,7 +228,7 @@ def test_golden_basic() -> None:
 
 def test_dense_is_the_papers_formula() -> None:
     """b = 2^linspace(0, 6, m / d) - 1 with phase 2 pi b u, u in [0, 1], at 256 training samples per axis."""
-    encoding = dense(Domain((512, 512), stride=2), num_frequencies=256)
+    encoding = log_linear(Domain((512, 512), train_stride=2), num_frequencies=256)
     b = np.exp2(np.linspace(0, 6, 128)) - 1
     frequencies = encoding.frequencies.double().numpy()
     assert frequencies[:128, 0] == pytest.approx(b, abs=1e-4)
@@ -313,7 +313,7 @@ def test_default_positional_count_is_the_most_below_nyquist(size: int, stride: i
     assert frequencies.max() < domain.nyquist <= 2 * frequencies.max()
 
 
-@pytest.mark.parametrize("encoding", [positional, dense, gaussian])
+@pytest.mark.parametrize("encoding", [positional, log_linear, gaussian])
 def test_phases_in_float32_are_as_good_as_float32_is(encoding: Any) -> None:
     single = encoding(Domain((512, 512), 2))
     coords = Domain((512, 512)).grid()[::7, ::5]
@@ -329,8 +329,8 @@ def test_phases_in_float32_are_as_good_as_float32_is(encoding: Any) -> None:
     "function, options, key",
     [
         (positional, {"num_frequencies": 0}, "num_frequencies"),
-        (dense, {"num_frequencies": 3}, "num_frequencies"),
-        (dense, {"octaves": 0.0}, "octaves"),
+        (log_linear, {"num_frequencies": 3}, "num_frequencies"),
+        (log_linear, {"octaves": 0.0}, "octaves"),
         (gaussian, {"scale": 0.0}, "scale"),
         (gaussian, {"scale": -1.0}, "scale"),
         (gaussian, {"num_frequencies": 0}, "num_frequencies"),

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
+from coordnet.encodings.coarse_to_fine import CoarseToFine
 from coordnet.encodings.fourier import gaussian, positional
 from coordnet.encodings.identity import Identity
-from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.fields.field import Field, Interpolation
 from coordnet.networks.mlp import Mlp
@@ -149,7 +149,7 @@ def test_an_encoding_that_does_not_integrate_never_hears_of_a_footprint(encoding
     [
         positional(DOMAIN, 4, integrates=True),
         positional(DOMAIN, 4, include_input=True, integrates=True),
-        Window(DOMAIN, partial(positional, num_frequencies=4, integrates=True)),
+        CoarseToFine(DOMAIN, partial(positional, num_frequencies=4, integrates=True)),
     ],
 )
 def test_an_encoding_that_integrates_gets_the_footprint(encoding: Encoding) -> None:

@@ -17,13 +17,13 @@ from coordnet.encodings.fourier import (
     Distribution,
     Fourier,
     basic,
-    dense,
     gaussian,
     geometric,
     harmonic,
+    log_linear,
     nyquist_positional,
     positional,
-    sampled,
+    random_fourier,
     transformer,
 )
 from coordnet.encodings.ladder import Sine
@@ -44,38 +44,40 @@ def bands(encoding: Fourier) -> list[float]:
 
 def test_bands_are_spaced_evenly_in_their_logarithm() -> None:
     assert bands(positional(LINE, 4)) == [1, 2, 4, 8]
-    assert bands(positional(LINE, 4, lowest=0.75)) == [0.75, 1.5, 3, 6]
-    assert bands(positional(LINE, 3, lowest=2, highest=50)) == pytest.approx([2, 10, 50], rel=1e-6)
+    assert bands(positional(LINE, 4, min_frequency=0.75)) == [0.75, 1.5, 3, 6]
+    assert bands(positional(LINE, 3, min_frequency=2, max_frequency=50)) == pytest.approx(
+        [2, 10, 50], rel=1e-6
+    )
 
 
 def test_linear_bands_go_evenly_from_the_lowest_to_the_highest() -> None:
     """linspace(1, 2^(L - 1), L) of NeRF's code, log_sampling=False."""
     assert bands(positional(LINE, 4, spacing="linear")) == pytest.approx([1, 10 / 3, 17 / 3, 8], rel=1e-6)
-    assert bands(positional(LINE, 3, lowest=2, highest=50, spacing="linear")) == [2, 26, 50]
+    assert bands(positional(LINE, 3, min_frequency=2, max_frequency=50, spacing="linear")) == [2, 26, 50]
 
 
 def test_perceiver_bands_are_linear_ones() -> None:
     """linspace(1, f_max / 2, n) with sin(pi f x) on [-1, 1], f_max = 10, n = 4."""
-    encoding = positional(LINE, 4, highest=5, spacing="linear", include_input=True)
+    encoding = positional(LINE, 4, max_frequency=5, spacing="linear", include_input=True)
     assert bands(encoding) == pytest.approx([1, 7 / 3, 11 / 3, 5], rel=1e-6)
 
 
 @pytest.mark.parametrize("spacing", ["log", "linear"])
 def test_one_band_is_the_lowest(spacing: Any) -> None:
-    assert bands(positional(LINE, 1, lowest=3, spacing=spacing)) == [3]
+    assert bands(positional(LINE, 1, min_frequency=3, spacing=spacing)) == [3]
 
 
-@pytest.mark.parametrize("lowest", [0.25, 1 / math.pi, 0.5, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("min_frequency", [0.25, 1 / math.pi, 0.5, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("size, stride", [((512, 512), 2), ((100,), 1), ((77, 30), 3), ((64, 64, 64), 4)])
 def test_default_count_is_the_most_below_nyquist_for_any_lowest(
-    size: tuple[int, ...], stride: int, lowest: float
+    size: tuple[int, ...], stride: int, min_frequency: float
 ) -> None:
     domain = Domain(size, stride)
     expected = 0
-    while lowest * 2**expected < domain.nyquist:
+    while min_frequency * 2**expected < domain.nyquist:
         expected += 1
-    assert len(positional(domain, lowest=lowest).frequencies) == expected * domain.dim
-    assert Sine(domain, lowest=lowest).out_dim == expected * domain.dim
+    assert len(positional(domain, min_frequency=min_frequency).frequencies) == expected * domain.dim
+    assert Sine(domain, min_frequency=min_frequency).out_dim == expected * domain.dim
 
 
 @pytest.mark.parametrize(
@@ -100,13 +102,13 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("positional", positional),
     ("nyquist_positional", nyquist_positional),
     ("transformer", transformer),
-    ("dense", dense),
+    ("log_linear", log_linear),
     ("geometric", geometric),
     ("harmonic", harmonic),
     ("gaussian", gaussian),
-    ("uniform", lambda domain: sampled(domain, "uniform")),
-    ("laplace", lambda domain: sampled(domain, "laplace")),
-    ("log_uniform", lambda domain: sampled(domain, "log_uniform")),
+    ("uniform", lambda domain: random_fourier(domain, "uniform")),
+    ("laplace", lambda domain: random_fourier(domain, "laplace")),
+    ("log_uniform", lambda domain: random_fourier(domain, "log_uniform")),
 ]
 every_default = pytest.mark.parametrize(
     "make", [make for _, make in DEFAULTS], ids=[name for name, _ in DEFAULTS]
@@ -186,7 +188,7 @@ def test_harmonic_kernel_is_its_closed_form(decay: float) -> None:
     assert kernel == pytest.approx(expected, abs=1e-6 * 2 * 16)
 
 
-@pytest.mark.parametrize("make", [harmonic, gaussian, partial(sampled, distribution="laplace")])
+@pytest.mark.parametrize("make", [harmonic, gaussian, partial(random_fourier, distribution="laplace")])
 def test_features_of_unit_norm_have_length_1_and_the_same_directions(make: Callable[..., Fourier]) -> None:
     domain = Domain((64, 64))
     x = torch.rand(9, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -222,7 +224,7 @@ every_distribution = pytest.mark.parametrize("distribution", list(MOMENTS))
 def draw(distribution: Distribution, **options: Any) -> NDArray[np.float64]:
     options = {"scale": MOMENTS[distribution][0], "num_frequencies": COUNT, **options}
     values: NDArray[np.float64] = (
-        sampled(Domain((512, 512)), distribution, **options).frequencies.double().numpy()
+        random_fourier(Domain((512, 512)), distribution, **options).frequencies.double().numpy()
     )
     return values
 
@@ -261,7 +263,7 @@ def test_bounded_distributions_keep_to_their_bounds_and_come_near_them() -> None
 def test_no_draw_of_a_sign_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """A uniform float32 is exactly 1/2 once in 2^24, and once it was in this draw."""
     monkeypatch.setitem(SAMPLED, "num_frequencies", Range(1, 2**24, whole=True))
-    encoding = sampled(Domain((64,)), "log_uniform", scale=2.0, num_frequencies=2**24, seed=0)
+    encoding = random_fourier(Domain((64,)), "log_uniform", scale=2.0, num_frequencies=2**24, seed=0)
     assert encoding.frequencies.abs().min() >= 1
 
 
@@ -269,7 +271,7 @@ def test_no_draw_of_a_sign_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_default_scales_have_one_standard_deviation(distribution: Distribution, stride: int) -> None:
     domain = Domain((512, 512), stride)
-    values = sampled(domain, distribution, num_frequencies=COUNT).frequencies
+    values = random_fourier(domain, distribution, num_frequencies=COUNT).frequencies
     # Of 40000 draws; Laplace has the widest error, 4 sqrt(5 / 40000) of the square, half that of the root.
     assert values.std().item() == pytest.approx(0.08 * domain.nyquist, rel=0.023)
 
@@ -300,11 +302,14 @@ def test_trainable_frequencies_are_parameters_with_gradients() -> None:
 @every_distribution
 def test_training_starts_from_the_draw(distribution: Distribution) -> None:
     domain = Domain((64, 64))
-    fixed, free = sampled(domain, distribution, seed=2), sampled(domain, distribution, seed=2, trainable=True)
+    fixed, free = (
+        random_fourier(domain, distribution, seed=2),
+        random_fourier(domain, distribution, seed=2, trainable=True),
+    )
     assert torch.equal(fixed.frequencies, free.frequencies)
     # Either can be loaded into the other: a run can go on training a B that was fixed.
-    free.load_state_dict(sampled(domain, distribution, seed=5).state_dict())
-    assert torch.equal(free.frequencies, sampled(domain, distribution, seed=5).frequencies)
+    free.load_state_dict(random_fourier(domain, distribution, seed=5).state_dict())
+    assert torch.equal(free.frequencies, random_fourier(domain, distribution, seed=5).frequencies)
 
 
 def test_everything_the_features_depend_on_is_saved() -> None:
@@ -337,7 +342,7 @@ def test_phases_start_at_the_origin() -> None:
 @pytest.mark.parametrize("make", [positional, gaussian])
 def test_unit_range_counts_from_the_low_edge(make: Any) -> None:
     """sin(2 pi b . u), u = (x + 1) / 2."""
-    encoding = make(Domain((16, 16)), unit_range=True).double()
+    encoding = make(Domain((16, 16)), zero_one_coords=True).double()
     u = torch.tensor([0.15, 0.8], dtype=torch.float64)
     phases = 2 * math.pi * encoding.frequencies @ u
     torch.testing.assert_close(encoding(2 * u - 1), torch.cat([phases.sin(), phases.cos()]))
@@ -349,7 +354,7 @@ def test_transformer_turns_one_radian_per_training_sample_and_starts_at_the_firs
     for domain in (Domain((50,)), Domain((50, 30)), Domain((30, 51), 2), Domain((9, 6, 5), 3)):
         encoding = transformer(domain)
         corner = torch.zeros(domain.dim, dtype=torch.long)
-        assert encoding(domain.centers(corner)).tolist() == [0.0, 1.0] * (encoding.out_dim // 2)
+        assert encoding(domain.index_to_coords(corner)).tolist() == [0.0, 1.0] * (encoding.out_dim // 2)
         top = encoding.frequencies.max().item()
         assert top == pytest.approx(domain.nyquist / math.pi, rel=1e-6)
 
@@ -418,7 +423,7 @@ def test_the_error_of_nerfstudios_integrated_encoding_is_not_ours() -> None:
 
     mu = 0.3, sigma = 0.05, f = 4 in sin(2 pi f s): exact and Monte Carlo 0.432, nerfstudio's 0.932.
     """
-    encoding = positional(Domain((64,)), 1, lowest=8.0, integrates=True)
+    encoding = positional(Domain((64,)), 1, min_frequency=8.0, integrates=True)
     got = encoding(torch.tensor([0.3]), torch.tensor([[0.05**2]]))
     assert got.tolist() == pytest.approx([0.431818, 0.140306], abs=5e-6)
     sampled_mean = monte_carlo(encoding.double(), [0.3], np.array([[0.05**2]]))
@@ -450,7 +455,7 @@ SPOKEN: list[Encoding] = [
     transformer(Domain((16, 16)), 8),
     Fourier(torch.tensor([[3.0, -2.0], [0.0, 5.0]]), torch.tensor([1.0, 0.25]), True, interleaved=True),
     harmonic(Domain((16, 16))),
-    dense(Domain((32, 32)), 16),
+    log_linear(Domain((32, 32)), 16),
     Sine(Domain((16, 16))),
 ]
 
@@ -487,16 +492,16 @@ def test_feature_frequencies_are_those_of_a_numerical_spectrum(encoding: Encodin
 @pytest.mark.parametrize(
     "function, options, key",
     [
-        (positional, {"lowest": 0.0}, "lowest"),
-        (positional, {"lowest": -1.0}, "lowest"),
-        (positional, {"lowest": 2.0, "highest": 1.0}, "highest"),
+        (positional, {"min_frequency": 0.0}, "min_frequency"),
+        (positional, {"min_frequency": -1.0}, "min_frequency"),
+        (positional, {"min_frequency": 2.0, "max_frequency": 1.0}, "max_frequency"),
         (transformer, {"num_features": 1}, "num_features"),
         (transformer, {"base": 1.0}, "base"),
         (geometric, {"scale": 0.0}, "scale"),
         (geometric, {"num_frequencies": 0}, "num_frequencies"),
         (harmonic, {"num_frequencies": 0}, "num_frequencies"),
-        (sampled, {"distribution": "laplace", "scale": -2.0}, "scale"),
-        (sampled, {"distribution": "uniform", "num_frequencies": 0}, "num_frequencies"),
+        (random_fourier, {"distribution": "laplace", "scale": -2.0}, "scale"),
+        (random_fourier, {"distribution": "uniform", "num_frequencies": 0}, "num_frequencies"),
     ],
 )
 def test_impossible_options_are_refused_by_name(function: Any, options: dict[str, Any], key: str) -> None:

@@ -471,7 +471,7 @@ def hostile(draw: st.DrawFn, group: str) -> tuple[str, dict[str, Any]]:
 def test_hostile_encodings() -> None:
     def check(drawn: tuple[str, dict[str, Any]]) -> None:
         name, node = drawn
-        domain = Domain((8, 12, 16) if name == "spherical_harmonics" else (12, 16), stride=2)
+        domain = Domain((8, 12, 16) if name == "spherical_harmonics" else (12, 16), train_stride=2)
 
         def encode() -> None:
             encoding = build(node, "encoding", domain=domain)
@@ -514,7 +514,7 @@ def test_hostile_signals() -> None:
     [
         *(
             (f"encoding={name}", "num_frequencies")
-            for name in ("positional", "gaussian", "dense", "geometric", "harmonic")
+            for name in ("positional", "gaussian", "log_linear", "geometric", "harmonic")
         ),
         *((f"encoding={name}", "num_frequencies") for name in ("sine", "triangle", "laplace", "learnable")),
         *(
@@ -522,13 +522,17 @@ def test_hostile_signals() -> None:
             ("encoding=one_blob", "num_bins"),
             ("encoding=gaussian", "scale"),
         ),
-        *(("encoding=grid", "channels"), ("encoding=grid", "resolution"), ("encoding=gaussian", "seed")),
+        *(("encoding=grid", "num_features"), ("encoding=grid", "resolution"), ("encoding=gaussian", "seed")),
         *(
             ("encoding=learnable", "width"),
             ("encoding=learnable", "num_features"),
             ("encoding=identity", "offset"),
         ),
-        *(("encoding=harmonic", "decay"), ("encoding=transformer", "base"), ("encoding=dense", "octaves")),
+        *(
+            ("encoding=harmonic", "decay"),
+            ("encoding=transformer", "base"),
+            ("encoding=log_linear", "octaves"),
+        ),
         *(
             ("network=mlp", "width"),
             ("network=mlp", "depth"),
@@ -682,7 +686,7 @@ VALUES = st.sampled_from(
             "@",
             "../..",
         ),
-        *("photo", "composite", "window", "siren", "image", "['file:///nowhere']", "pkg://os"),
+        *("photo", "composite", "coarse_to_fine", "siren", "image", "['file:///nowhere']", "pkg://os"),
     ]
 )
 OVERRIDES = (

@@ -15,10 +15,10 @@ from coordnet.signals.images.image import Image
 every_box = pytest.mark.parametrize("size", [(9,), (8, 5), (4, 6, 3), (3, 4, 2, 5)], ids=str)
 
 
-def with_values(domain: Domain, resolution: int | None = None, channels: int = 3) -> Grid:
+def with_values(domain: Domain, resolution: int | None = None, num_features: int = 3) -> Grid:
     """A grid in float64 whose values are of the size that training gives them."""
     torch.manual_seed(0)
-    grid = Grid(domain, resolution, channels).double()
+    grid = Grid(domain, resolution, num_features).double()
     torch.nn.init.normal_(grid.values)
     return grid
 
@@ -31,7 +31,7 @@ def inside(domain: Domain, count: int) -> Tensor:
 
 @every_box
 def test_a_node_is_at_each_training_sample_and_has_its_own_value(size: tuple[int, ...]) -> None:
-    domain = Domain(size, stride=2)
+    domain = Domain(size, train_stride=2)
     grid = with_values(domain)
     samples = domain.grid().double()[(slice(None, None, 2),) * domain.dim]
     assert len(grid.values) == samples[..., 0].numel()
@@ -51,7 +51,7 @@ def test_weights_are_a_partition_of_unity(size: tuple[int, ...]) -> None:
 def test_a_multilinear_function_is_kept(size: tuple[int, ...]) -> None:
     """f(x) = prod_k (a_k + b_k x_k), sampled at the nodes, is found again between them."""
     domain = Domain(size)
-    grid = with_values(domain, channels=1)
+    grid = with_values(domain, num_features=1)
 
     def function(coords: Tensor) -> Tensor:
         factors = [0.5 + (k + 1) * coords[..., k] / 2 for k in range(domain.dim)]
@@ -78,7 +78,7 @@ def test_it_is_what_grid_sample_computes() -> None:
 
 @every_box
 def test_gradients_of_the_values_are_the_true_ones(size: tuple[int, ...]) -> None:
-    grid = with_values(Domain(size), channels=2)
+    grid = with_values(Domain(size), num_features=2)
     coords = inside(Domain(size), 6)
 
     def features(values: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def test_gradients_of_the_coordinates_are_the_true_ones() -> None:
 
 def test_the_gradient_is_nonzero_at_the_nodes_around_a_point_only() -> None:
     grid = with_values(Domain((8, 8)))
-    centers = Domain((8, 8)).centers(torch.tensor([[2, 5], [3, 6]]))
+    centers = Domain((8, 8)).index_to_coords(torch.tensor([[2, 5], [3, 6]]))
     grid(centers.double().mean(dim=0)).sum().backward()
     assert grid.values.grad is not None
     touched = grid.values.grad[:, 0].nonzero()[:, 0].tolist()
@@ -120,7 +120,9 @@ def test_resolution_counts_the_nodes_of_the_longest_axis(
     assert grid(Domain(size).grid()).isfinite().all()
 
 
-@pytest.mark.parametrize("options, key", [({"resolution": 1}, "resolution"), ({"channels": 0}, "channels")])
+@pytest.mark.parametrize(
+    "options, key", [({"resolution": 1}, "resolution"), ({"num_features": 0}, "num_features")]
+)
 def test_impossible_options_are_refused_by_name(options: dict[str, int], key: str) -> None:
     with pytest.raises(UserError, match=rf"^encoding\.{key}=[^\n]*$"):
         Grid(Domain((16, 16)), **options)
@@ -130,7 +132,7 @@ def test_fitted_to_the_training_pixels_it_is_bilinear_interpolation_of_them() ->
     """By least squares over all of them, with nothing behind the grid but a linear layer."""
     torch.manual_seed(0)
     image = Image(torch.rand(10, 14, 3), holdout=2)
-    grid = Grid(image.domain, channels=3)
+    grid = Grid(image.domain, num_features=3)
     field = Field(grid, Mlp(3, 3, depth=0, output="linear"), image.value_range)
     batch = image.get_batch(torch.arange(image.num_observations))
     optimizer = torch.optim.LBFGS(field.parameters(), max_iter=200, line_search_fn="strong_wolfe")

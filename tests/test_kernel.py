@@ -132,7 +132,7 @@ def test_a_learning_rate_beyond_the_stable_one_is_not_predicted(tmp_path: Path) 
             "a batch is not all observations (it needs trainer.batch_size=null)",
         ),
         (["ntk.points=15"], "15 points are not all 16 observations"),
-        (["encoding=window"], "the field changes with time by itself"),
+        (["encoding=coarse_to_fine"], "the field changes with time by itself"),
     ],
 )
 def test_why_a_loss_is_not_predicted(overrides: list[str], reason: str | None) -> None:

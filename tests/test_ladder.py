@@ -177,7 +177,7 @@ def test_sine_golden() -> None:
 
 
 def test_sine_puts_all_bands_of_x_before_those_of_y() -> None:
-    encoding = Sine(Domain((16, 8)), num_frequencies=2, lowest=1.0)
+    encoding = Sine(Domain((16, 8)), num_frequencies=2, min_frequency=1.0)
     x, y = 0.3, -0.2
     expected = [math.sin(math.pi * f * c) for c in (x, y) for f in (1, 2)]
     assert encoding(torch.tensor([x, y])).tolist() == pytest.approx(expected, abs=1e-6)
@@ -195,7 +195,7 @@ def test_sinusoidal_keeps_all_samples_further_apart_than_sine(samples: int) -> N
     """Both tell all samples apart, since their slowest wave rises from end to end. Where all sines of a band lie
     flat, at the ends, cosines do not: the distance between neighbors is the same everywhere."""
     domain, coords = train_line(samples)
-    sine, both = Sine(domain), positional(domain, lowest=0.5)
+    sine, both = Sine(domain), positional(domain, min_frequency=0.5)
     assert closest(both, coords) > closest(sine, coords) > 1e-3
     steps = both.double()(coords.double()).diff(dim=0).norm(dim=-1)
     # |gamma(x + h) - gamma(x)|^2 = sum_j (2 - 2 cos(pi f_j h)); coordinates are rounded by 2^-25 before.
@@ -211,9 +211,9 @@ def test_sines_of_whole_cycles_take_three_points_for_one_where_cosines_tell_the_
     x = torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64)
     domain = Domain((64,))
     sine, both, half = (
-        Sine(domain, lowest=1.0).double(),
+        Sine(domain, min_frequency=1.0).double(),
         positional(domain).double(),
-        positional(domain, lowest=0.5),
+        positional(domain, min_frequency=0.5),
     )
     # Of phases 16 pi in float64.
     assert sine(x).abs().max() < 1e-12
@@ -225,14 +225,17 @@ def test_a_shift_is_a_linear_map_of_sines_with_cosines_and_none_of_sines() -> No
     """The best matrix from gamma(x) to gamma(x + 0.1), over 500 points, is exact for one and far off for the other."""
     x = torch.linspace(-1, 1, 500, dtype=torch.float64)[:, None]
     domain = Domain((64,))
-    for encoding, low, high in [(positional(domain, lowest=0.5), 0.0, 1e-10), (Sine(domain), 0.05, 1.0)]:
+    for encoding, low, high in [
+        (positional(domain, min_frequency=0.5), 0.0, 1e-10),
+        (Sine(domain), 0.05, 1.0),
+    ]:
         here, there = encoding.double()(x), encoding.double()(x + 0.1)
         residual = there - here @ torch.linalg.lstsq(here, there).solution
         assert low <= residual.square().mean().sqrt() < high
 
 
 @pytest.mark.parametrize(
-    "options, key", [({"lowest": 0.0}, "lowest"), ({"num_frequencies": 0}, "num_frequencies")]
+    "options, key", [({"min_frequency": 0.0}, "min_frequency"), ({"num_frequencies": 0}, "num_frequencies")]
 )
 def test_impossible_sines_are_refused_by_name(options: dict[str, float], key: str) -> None:
     with pytest.raises(UserError, match=rf"^encoding\.{key}=[^\n]*$"):

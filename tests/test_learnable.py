@@ -11,7 +11,7 @@ from coordnet.coords import Domain
 from coordnet.encodings.learnable import LearnableFourier
 from coordnet.errors import UserError
 
-DOMAIN = Domain((64, 64), stride=2)
+DOMAIN = Domain((64, 64), train_stride=2)
 
 
 def test_it_is_the_formula_of_the_paper() -> None:

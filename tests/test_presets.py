@@ -142,7 +142,7 @@ def test_nerf_mip_without_a_footprint_is_nerf_without_its_input() -> None:
 
 
 @pytest.mark.parametrize(
-    "lowest, unit_range, place, values",
+    "min_frequency, zero_one_coords, place, values",
     [
         (1 / math.pi, False, 0.3, [0.295520, 0.955336, 0.564642, 0.825336]),
         (1.0, False, 0.3, [0.809017, 0.587785, 0.951057, -0.309017]),
@@ -153,10 +153,10 @@ def test_nerf_mip_without_a_footprint_is_nerf_without_its_input() -> None:
     ids=["kappa 1 of x", "kappa pi of x", "kappa 2 pi of x", "kappa pi of u", "kappa 2 pi of u"],
 )
 def test_each_frequency_base_of_nerf(
-    lowest: float, unit_range: bool, place: float, values: list[float]
+    min_frequency: float, zero_one_coords: bool, place: float, values: list[float]
 ) -> None:
     """sin(kappa s), cos(kappa s), sin(2 kappa s), cos(2 kappa s) at s = 0.3, where s is x, or u at x = -0.4."""
-    encoding = positional(Domain((64,)), 2, lowest=lowest, unit_range=unit_range)
+    encoding = positional(Domain((64,)), 2, min_frequency=min_frequency, zero_one_coords=zero_one_coords)
     assert features(encoding, [place])[[0, 2, 1, 3]] == pytest.approx(values, abs=2e-6)
 
 
@@ -209,7 +209,7 @@ def test_transformer_golden(stride: int) -> None:
     """p = 3, C = 4: sin p, cos p, sin(p / 100), cos(p / 100), at the training sample number 3."""
     domain = Domain((30,), stride)
     encoding = preset("transformer", domain, "encoding.num_features=4")
-    got = features(encoding, domain.centers(torch.tensor([3 * stride])))
+    got = features(encoding, domain.index_to_coords(torch.tensor([3 * stride])))
     assert got == pytest.approx([0.141120, -0.989992, 0.029996, 0.999550], abs=2e-6)
 
 
@@ -221,7 +221,7 @@ def test_transformer_in_2d(size: tuple[int, ...], stride: int) -> None:
     positions = [5, 9]
     rates = 1 / 10000 ** (np.arange(0, 6, 2) / 6)
     theirs = [wave(p * w) for p in positions for w in rates for wave in (np.sin, np.cos)]
-    got = features(encoding, domain.centers(torch.tensor(positions) * stride))
+    got = features(encoding, domain.index_to_coords(torch.tensor(positions) * stride))
     assert got == pytest.approx(theirs, abs=rounding(encoding))
 
 

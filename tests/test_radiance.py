@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from coordnet.config import shipped
 from coordnet.coords import Domain
-from coordnet.encodings.factors import planes
+from coordnet.encodings.factorized_grid import planes
 from coordnet.encodings.fourier import positional
 from coordnet.encodings.identity import Identity
-from coordnet.encodings.nothing import Nothing
+from coordnet.encodings.no_encoding import NoEncoding
 from coordnet.errors import UserError
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
@@ -61,7 +61,7 @@ def test_every_shipped_field_gives_densities_and_colors(name: str) -> None:
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_every_encoding_that_takes_three_coordinates_fits(name: str) -> None:
     columns = ["+encoding@encoding.parts.z.encoding=sine", "+encoding.parts.z.columns=[2]"]
-    sizes = {"hash_grid": ["encoding.log2_table=8"], "composite": columns}
+    sizes = {"hash_grid": ["encoding.log2_hashmap_size=8"], "composite": columns}
     check(made("radiance=small", f"encoding={name}", *sizes.get(name, [])))
 
 
@@ -103,7 +103,7 @@ def test_an_exponential_density_is_finite_however_large_its_logarithm() -> None:
 
 
 def test_without_a_color_network_the_features_are_the_color() -> None:
-    field = small_field(color=None, direction=Nothing)
+    field = small_field(color=None, direction=NoEncoding)
     x, (_, directions) = places(), rays(50)
     raw = field.network(field.encoding(x))
     torch.testing.assert_close(field.color(field.density(x)[1], directions), raw[:, 1:].sigmoid())
@@ -117,7 +117,7 @@ def test_directions_of_rays_are_those_of_their_samples() -> None:
 
 
 def test_appearance_reaches_the_color_alone() -> None:
-    field = small_field(appearance=partial(planes, resolution=8, channels=2))
+    field = small_field(appearance=partial(planes, resolution=8, num_features=2))
     x, (_, directions) = places(), rays(50)
     before = field.density(x)[0], field.color(field.density(x)[1], directions)
     for values in field.appearance.parameters():
@@ -145,7 +145,7 @@ def test_phases_stay_in_float32_under_bfloat16() -> None:
 
 
 def test_no_places_have_no_densities() -> None:
-    field = small_field(appearance=partial(planes, resolution=8, channels=2))
+    field = small_field(appearance=partial(planes, resolution=8, num_features=2))
     density, features = field.density(torch.zeros(0, 3))
     color = field.color(features, torch.ones(4, 3), torch.zeros(0, dtype=torch.long))
     assert density.shape == (0, 1) and color.shape == (0, 3)
@@ -164,7 +164,7 @@ def test_a_state_goes_round() -> None:
     "options, message",
     [
         ({"color": None}, r"^radiance.color=null needs radiance/direction=none"),
-        ({"num_features": 0, "direction": Nothing}, "leaves the color nothing to read"),
+        ({"num_features": 0, "direction": NoEncoding}, "leaves the color nothing to read"),
     ],
 )
 def test_what_a_field_refuses(options: dict[str, Any], message: str) -> None:
@@ -175,7 +175,14 @@ def test_what_a_field_refuses(options: dict[str, Any], message: str) -> None:
 def test_a_picture_has_no_radiance() -> None:
     with pytest.raises(UserError, match="has 3 dimensions, but the signal has 2; choose a scene"):
         RadianceField(
-            Domain((8, 8)), 3, None, Identity(Domain((8, 8))), Mlp, Nothing, Nothing, partial(Mlp, depth=1)
+            Domain((8, 8)),
+            3,
+            None,
+            Identity(Domain((8, 8))),
+            Mlp,
+            NoEncoding,
+            NoEncoding,
+            partial(Mlp, depth=1),
         )
 
 

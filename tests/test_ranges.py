@@ -31,11 +31,13 @@ RADIANCE_GIVEN = {"channels", "encoding", "network", "precision", "value_range"}
 TAKEN = {"encoding_lr"}
 # Options without a default.
 NEEDED: dict[str, dict[str, Any]] = {
-    "coordnet.encodings.fourier.sampled": {"distribution": "laplace"},
-    "coordnet.encodings.window.Window": {"encoding": {"_target_": "coordnet.encodings.fourier.basic"}},
+    "coordnet.encodings.fourier.random_fourier": {"distribution": "laplace"},
+    "coordnet.encodings.coarse_to_fine.CoarseToFine": {
+        "encoding": {"_target_": "coordnet.encodings.fourier.basic"}
+    },
     "coordnet.fields.radiance_field.RadianceField": {
-        "direction": {"_target_": "coordnet.encodings.nothing.Nothing"},
-        "appearance": {"_target_": "coordnet.encodings.nothing.Nothing"},
+        "direction": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
+        "appearance": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
         "color": None,
     },
     "coordnet.signals.scenes.blender.blender": {"path": "nowhere"},
@@ -160,7 +162,7 @@ def test_the_ends_of_every_range_are_allowed_and_what_is_beyond_is_refused_befor
 @pytest.mark.parametrize("target", [target for target in RANGES if target.startswith("coordnet.")])
 def test_constructors_refuse_the_same_in_the_same_words(target: str) -> None:
     from coordnet.coords import Domain
-    from coordnet.encodings.nothing import Nothing
+    from coordnet.encodings.no_encoding import NoEncoding
     from coordnet.networks.mlp import Mlp
 
     group = group_of(target)
@@ -170,7 +172,7 @@ def test_constructors_refuse_the_same_in_the_same_words(target: str) -> None:
             "domain": cube,
             "channels": 3,
             "value_range": None,
-            "encoding": Nothing(cube),
+            "encoding": NoEncoding(cube),
             "network": Mlp,
         },
         "encoding": {"domain": cube if "spherical" in target else Domain((8, 8))},

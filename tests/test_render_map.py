@@ -53,7 +53,9 @@ RENDER = (
 )
 
 
-def config(*overrides: str, encoding: tuple[str, ...] = ("vector_matrix", "channels=4")) -> dict[str, Any]:
+def config(
+    *overrides: str, encoding: tuple[str, ...] = ("vector_matrix", "num_features=4")
+) -> dict[str, Any]:
     name, *options = encoding
     chosen = (f"encoding={name}", *(f"encoding.{option}" for option in options))
     made = make_config(*chosen, *SCENE, *overrides)

@@ -30,7 +30,7 @@ def load(*overrides: str) -> Image:
 @pytest.mark.parametrize("kind, value", [("natural", 0.2), ("text", 1.0)])
 def test_kind_and_index_choose_the_file(folder: Path, kind: str, value: float) -> None:
     signal = load(f"signal.folder={folder}", f"signal.kind={kind}", "signal.index=7")
-    assert signal.domain.size == (16, 16) and signal.domain.stride == 2
+    assert signal.domain.size == (16, 16) and signal.domain.train_stride == 2
     assert (signal.training_grid() == torch.tensor(value)).all()
 
 

@@ -25,7 +25,7 @@ def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def score(signal: Sequence, at_position: Callable[[Tensor], Tensor]) -> EvaluationResult:
     """Evaluate the field with the values `at_position` (n, 1) at positions (n,)."""
-    return evaluate(signal, lambda coords: at_position(signal.domain.position(coords)[:, 0]), unused)
+    return evaluate(signal, lambda coords: at_position(signal.domain.coords_to_index(coords)[:, 0]), unused)
 
 
 @every_kind
@@ -87,7 +87,7 @@ def test_scored_between_all_neighbors_and_up_to_the_end_of_beyond(
     seen: list[Tensor] = []
 
     def field(coords: Tensor) -> Tensor:
-        seen.append(signal.domain.position(coords)[:, 0])
+        seen.append(signal.domain.coords_to_index(coords)[:, 0])
         return torch.zeros(len(coords), 1)
 
     evaluate(signal, field, unused)

@@ -80,7 +80,7 @@ def test_rows_without_an_encoding_read_t_between_0_and_1() -> None:
 
 
 def test_rotation_paper_is_that_of_tancik() -> None:
-    for label, top in (("dense", 31), ("gaussian", None)):
+    for label, top in (("log_linear", 31), ("gaussian", None)):
         config = row_config("rotation_paper", label)
         model = assemble(config)
         assert model.batches(0)["coords"].shape == (256**2, 2)

@@ -22,7 +22,7 @@ from coordnet.training.run import start
 
 TINY = (
     *("signal=scene", "signal.scene=checker", "signal.size=12", "signal.views=3", "signal.held_out=2"),
-    *("encoding=vector_matrix", "encoding.resolution=8", "encoding.channels=2", "radiance=small"),
+    *("encoding=vector_matrix", "encoding.resolution=8", "encoding.num_features=2", "radiance=small"),
     *("network.depth=1", "network.width=8", "radiance.color.depth=1", "radiance.color.width=8"),
     *(
         "forward_map=hierarchical",

@@ -82,7 +82,11 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     signal = build(config["signal"], "signal", allow)
     encoding = build(config["encoding"], "encoding", allow, domain=signal.domain)
     domain = signal.domain
-    report = {"signal_size": list(domain.size), "stride": domain.stride, **measure_encoding(encoding, domain)}
+    report = {
+        "signal_size": list(domain.size),
+        "train_stride": domain.train_stride,
+        **measure_encoding(encoding, domain),
+    }
     grid = signal.training_grid()
     if grid is not None:
         frequency, power = power_spectrum(grid.numpy(), domain.nyquist)
@@ -109,7 +113,9 @@ def span(values: list[float]) -> str:
 def spoken(report: Report) -> Iterator[str]:
     """The report as lines for a person."""
     size = " x ".join(map(str, report["signal_size"]))
-    every = "" if report["stride"] == 1 else f", one in {report['stride']} along each axis trained on"
+    every = (
+        "" if report["train_stride"] == 1 else f", one in {report['train_stride']} along each axis trained on"
+    )
     lines = {
         "domain": f"{size} samples{every}",
         "formula": report["formula"],

@@ -41,8 +41,8 @@ OWN_RANGES = {
 }
 # Options of shipped targets that no shipped config shows, and that are no numbers.
 NOT_SHOWN = {
-    "coordnet.encodings.fourier.sampled": ("unit_range",),
-    "coordnet.encodings.window.Window": ("encoding",),
+    "coordnet.encodings.fourier.random_fourier": ("zero_one_coords",),
+    "coordnet.encodings.coarse_to_fine.CoarseToFine": ("encoding",),
     "coordnet.fields.radiance_field.RadianceField": ("appearance", "direction"),
     "torch.optim.Adam": (
         "amsgrad",

@@ -44,7 +44,7 @@ def along_x(domain: Domain) -> Tensor:
     n = domain.size[0]
     index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
     index[:, 0] = max(0, n - MOST_POSITIONS) // 2 + torch.arange(len(index))
-    return domain.centers(index)
+    return domain.index_to_coords(index)
 
 
 def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:

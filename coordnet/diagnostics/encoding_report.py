@@ -72,7 +72,7 @@ def random_points(domain: Domain, count: int, generator: torch.Generator, margin
 
 
 def training_spacing(domain: Domain) -> float:
-    return domain.spacing * domain.stride
+    return domain.spacing * domain.train_stride
 
 
 def displacement(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
@@ -129,7 +129,7 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     It is the mean over positions; `spread` tells how much it depends on the position (0: not at all). The width is
     where it first falls to one half, in training samples; None if it never does.
     """
-    reach = max(1.0, domain.size[0] / domain.stride / 2)
+    reach = max(1.0, domain.size[0] / domain.train_stride / 2)
     fine = torch.arange(0, min(16.0, reach), 1 / 64, dtype=torch.float64)
     coarse = torch.linspace(0, reach, 768, dtype=torch.float64)
     distance = torch.cat([fine, coarse[coarse > fine[-1]]])
@@ -248,7 +248,7 @@ def some_samples(domain: Domain) -> Tensor:
         torch.arange(max(0, n // 2 - side // 2), min(n, n // 2 + side - side // 2)) for n in domain.size
     ]
     block = torch.cartesian_prod(*ranges).reshape(-1, domain.dim)
-    return domain.centers(torch.unique(torch.cat([*lines, block]), dim=0))
+    return domain.index_to_coords(torch.unique(torch.cat([*lines, block]), dim=0))
 
 
 def nearest(encoding: Encoding, exact: Encoding, domain: Domain) -> Report:
@@ -288,15 +288,15 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     is short. The largest stable step is 2 over the largest eigenvalue of the Hessian of a linear layer's mean squared
     error, for one output: gradient descent with a larger learning rate diverges.
     """
-    counts = [-(-n // domain.stride) for n in domain.size]
+    counts = [-(-n // domain.train_stride) for n in domain.size]
     total = math.prod(counts)
     most = max(MOST_FEATURES, 2**20 // encoding.out_dim)
     flat = torch.arange(total) if total <= most else torch.randint(total, (most,), generator=generator)
     index = []
     for n in counts:
-        index.append(flat % n * domain.stride)
+        index.append(flat % n * domain.train_stride)
         flat = flat // n
-    features = encoding(domain.centers(torch.stack(index, dim=-1)).double())
+    features = encoding(domain.index_to_coords(torch.stack(index, dim=-1)).double())
     singular = torch.linalg.svdvals(torch.linalg.qr(features / math.sqrt(len(features)), mode="r").R)
     tiny = singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     rank = int((singular > tiny).sum())
@@ -320,7 +320,7 @@ def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> li
     than MOST_FEATURES.
     Residuals are relative: 1 is what the mean scores.
     """
-    steps = sorted({1, max(1, -(-domain.size[0] // domain.stride) // 8)})
+    steps = sorted({1, max(1, -(-domain.size[0] // domain.train_stride) // 8)})
     fitted = encoding.out_dim <= MOST_FEATURES
     count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
     points = random_points(domain, 2 * count, generator, margin=steps[-1] * training_spacing(domain))

@@ -107,4 +107,4 @@ def make_part(part: Any, key: str, domain: Domain) -> tuple[list[int], Encoding]
         )
     if not callable(encoding):
         raise UserError(f"{key}.encoding={encoding!r} must be a node with a _target_")
-    return list(columns), encoding(domain=domain.part(columns))
+    return list(columns), encoding(domain=domain.select_axes(columns))

@@ -92,7 +92,7 @@ class Fourier(Encoding):
         wave = f"pi f {place}" if axis_aligned else f"pi b . {place}"
         parts = ["x"] * self.includes_input + [f"sin({wave})", f"cos({wave})"]
         if axis_aligned:
-            which = f"f in {{{listed(f)}}} on each axis"
+            which = f"f in {{{format_frequencies(f)}}} on each axis"
         else:
             which = f"{len(f)} vectors b, |b| from {f.min():.3g} to {f.max():.3g}, median {f.median():.3g}"
         scaled = "" if self.amplitudes is None else "a * "
@@ -108,7 +108,7 @@ def check_frequencies(frequencies: Tensor) -> None:
         )
 
 
-def listed(frequencies: Tensor) -> str:
+def format_frequencies(frequencies: Tensor) -> str:
     """The different ones of frequencies (n,), in rising order, abridged."""
     shown = [f"{f:g}" for f in sorted({float(f"{value:.4g}") for value in frequencies.tolist()})]
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
@@ -119,14 +119,14 @@ def on_each_axis(bands: Tensor, dim: int) -> Tensor:
     return torch.kron(torch.eye(dim), bands.float()[:, None])
 
 
-def at_least(key: str, value: float, low: float) -> None:
+def check_minimum(key: str, value: float, low: float) -> None:
     if value < low:
         raise UserError(f"encoding.{key}={value} must be at least {low}")
 
 
-def octaves_below_nyquist(domain: Domain, lowest: float) -> int:
-    """How many of lowest, 2 lowest, 4 lowest, ... stay below the training Nyquist frequency; at least 1."""
-    return max(1, math.ceil(math.log2(domain.nyquist / lowest)))
+def octaves_below_nyquist(domain: Domain, min_frequency: float) -> int:
+    """The number of f, 2f, 4f, ..., f = min_frequency, below the training Nyquist frequency; at least 1."""
+    return max(1, math.ceil(math.log2(domain.nyquist / min_frequency)))
 
 
 def basic(domain: Domain) -> Fourier:
@@ -137,11 +137,11 @@ def basic(domain: Domain) -> Fourier:
 def positional(
     domain: Domain,
     num_frequencies: int | None = None,
-    lowest: float = 1.0,
-    highest: float | None = None,
+    min_frequency: float = 1.0,
+    max_frequency: float | None = None,
     spacing: Literal["log", "linear"] = "log",
     include_input: bool = False,
-    unit_range: bool = False,
+    zero_one_coords: bool = False,
     integrates: bool = False,
 ) -> Fourier:
     """Frequencies f, 2f, 4f, ..., 2^(L-1) f on each axis, by default (Mildenhall et al. 2020, eq. 4).
@@ -149,25 +149,29 @@ def positional(
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
         num_frequencies: L, up to 2^16; by default the most whose top frequency stays below the training Nyquist.
-        lowest: f in cycles across the domain: 1 in the paper (its sin(2^k pi x)), 1 / pi in its code (sin(2^k x)), 2
-            for sin(2^k 2 pi x).
-        highest: The top frequency, from `lowest` to 2^24; by default 2^(L-1) times `lowest`.
-        spacing: Of the L frequencies from the lowest to the highest: evenly in their logarithm, or "linear".
+        min_frequency: f in cycles across the domain: 1 in the paper (its sin(2^k pi x)), 1 / pi in its code
+            (sin(2^k x)), 2 for sin(2^k 2 pi x).
+        max_frequency: The top frequency, from `min_frequency` to 2^24; by default 2^(L-1) times `min_frequency`.
+        spacing: "log" spaces the L frequencies evenly in their logarithm, "linear" evenly.
         include_input: Put the coordinates themselves in front, as NeRF's code does.
-        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
+        zero_one_coords: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         integrates: Average the waves over the footprint of a sample where it is known (Barron et al. 2021).
     """
-    check_ranges(positional, num_frequencies=num_frequencies, lowest=lowest, highest=highest)
+    check_ranges(
+        positional, num_frequencies=num_frequencies, min_frequency=min_frequency, max_frequency=max_frequency
+    )
     if num_frequencies is None:
-        num_frequencies = octaves_below_nyquist(domain, lowest)
-    bands = lowest * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
-    if highest is not None:
-        at_least("highest", highest, lowest)
-        at_least("num_frequencies", num_frequencies, 2)
-        bands = torch.logspace(math.log2(lowest), math.log2(highest), num_frequencies, 2, dtype=torch.float64)
+        num_frequencies = octaves_below_nyquist(domain, min_frequency)
+    bands = min_frequency * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
+    if max_frequency is not None:
+        check_minimum("max_frequency", max_frequency, min_frequency)
+        check_minimum("num_frequencies", num_frequencies, 2)
+        bands = torch.logspace(
+            math.log2(min_frequency), math.log2(max_frequency), num_frequencies, 2, dtype=torch.float64
+        )
     if spacing == "linear":
         bands = torch.linspace(float(bands[0]), float(bands[-1]), num_frequencies)
-    origin = -torch.ones(domain.dim) if unit_range else None
+    origin = -torch.ones(domain.dim) if zero_one_coords else None
     frequencies = on_each_axis(bands, domain.dim)
     return Fourier(frequencies, include_input=include_input, origin=origin, integrates=integrates)
 
@@ -178,7 +182,7 @@ def nyquist_positional(domain: Domain) -> Fourier:
     The rule by which SIREN's code chooses L for its positional baseline (Sitzmann et al. 2020), which includes the
     input. In 3 dimensions its L is 10 for any n. Where the rule gives no octave at all, there is one here.
     """
-    samples = math.ceil(min(domain.size) / domain.stride)
+    samples = math.ceil(min(domain.size) / domain.train_stride)
     octaves = 10 if domain.dim == 3 else max(1, math.floor(math.log2(samples / 4)))
     return positional(domain, octaves, include_input=True)
 
@@ -199,11 +203,11 @@ def transformer(domain: Domain, num_features: int = 64, base: float = 10000.0) -
     rates = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     # p = (x - o) n / 2 for n training samples across the domain, so p w = pi f (x - o) with f = w n / (2 pi).
     frequencies = rates * domain.nyquist / math.pi
-    origin = domain.centers(torch.zeros(domain.dim, dtype=torch.long))
+    origin = domain.index_to_coords(torch.zeros(domain.dim, dtype=torch.long))
     return Fourier(on_each_axis(frequencies, domain.dim), origin=origin, interleaved=True)
 
 
-def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = None) -> Fourier:
+def log_linear(domain: Domain, num_frequencies: int = 256, octaves: float | None = None) -> Fourier:
     """Log-linear frequencies 2^t - 1 on each axis, t evenly from 0 to `octaves` (Tancik et al. 2020, App. E.1).
 
     Args:
@@ -212,8 +216,8 @@ def dense(domain: Domain, num_frequencies: int = 256, octaves: float | None = No
         octaves: The top frequency is 2^octaves - 1, octaves above 0 and at most 24; by default just below half the
             training Nyquist, which gives the paper's 6 at its 256 training samples per axis.
     """
-    check_ranges(dense, num_frequencies=num_frequencies, octaves=octaves)
-    at_least("num_frequencies", num_frequencies, 2 * domain.dim)
+    check_ranges(log_linear, num_frequencies=num_frequencies, octaves=octaves)
+    check_minimum("num_frequencies", num_frequencies, 2 * domain.dim)
     share = num_frequencies // domain.dim
     if octaves is None:
         octaves = max(1.0, math.log2(domain.nyquist / 2))
@@ -267,7 +271,7 @@ def gaussian(
     num_frequencies: int = 256,
     seed: int = 0,
     trainable: bool = False,
-    unit_range: bool = False,
+    zero_one_coords: bool = False,
     unit_norm: bool = False,
 ) -> Fourier:
     """Random frequencies b ~ N(0, scale^2 I) (Tancik et al. 2020); the kernel tends to exp(-pi^2 scale^2 d^2 / 2).
@@ -279,10 +283,12 @@ def gaussian(
         num_frequencies: m, up to 2^16.
         seed: Of the draw, which is saved with the weights; at least 0.
         trainable: The draw is where training starts.
-        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
+        zero_one_coords: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         unit_norm: Divide by the root of m, so that the features of any point have length 1.
     """
-    return sampled(domain, "gaussian", scale, num_frequencies, seed, trainable, unit_range, unit_norm)
+    return random_fourier(
+        domain, "gaussian", scale, num_frequencies, seed, trainable, zero_one_coords, unit_norm
+    )
 
 
 # Default scales, as shares of the training Nyquist frequency. All but the log-uniform one draw with the same
@@ -295,14 +301,14 @@ DEFAULT_SCALES = {
 }
 
 
-def sampled(
+def random_fourier(
     domain: Domain,
     distribution: Distribution,
     scale: float | None = None,
     num_frequencies: int = 256,
     seed: int = 0,
     trainable: bool = False,
-    unit_range: bool = False,
+    zero_one_coords: bool = False,
     unit_norm: bool = False,
 ) -> Fourier:
     """Random frequencies, each component drawn on its own (Tancik et al. 2020, sec. 6.1 and fig. 4).
@@ -316,12 +322,12 @@ def sampled(
         num_frequencies: m, up to 2^16.
         seed: Of the draw, which is saved with the weights; at least 0.
         trainable: The draw is where training starts.
-        unit_range: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
+        zero_one_coords: Phases are those of u = (x + 1) / 2, the coordinates of sources that use [0, 1].
         unit_norm: Divide by the root of m, so that the features of any point have length 1.
     """
     if distribution not in DEFAULT_SCALES:
         raise UserError(f"encoding.distribution={distribution!r} must be one of {', '.join(DEFAULT_SCALES)}")
-    check_ranges(sampled, scale=scale, num_frequencies=num_frequencies, seed=seed)
+    check_ranges(random_fourier, scale=scale, num_frequencies=num_frequencies, seed=seed)
     if scale is None:
         scale = DEFAULT_SCALES[distribution] * domain.nyquist
     generator = torch.Generator().manual_seed(seed)
@@ -339,6 +345,6 @@ def sampled(
         "laplace": lambda: -scale * torch.log1p(-uniform()) * sign(),
         "log_uniform": lambda: scale ** uniform() * sign(),
     }
-    origin = -torch.ones(domain.dim) if unit_range else None
+    origin = -torch.ones(domain.dim) if zero_one_coords else None
     amplitudes = torch.full((num_frequencies,), num_frequencies**-0.5) if unit_norm else None
     return Fourier(draws[distribution](), amplitudes, origin=origin, trainable=trainable)

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.blend import blend, corner_weights, corners, split
+from coordnet.encodings.interpolate import cell_and_fraction, cell_corners, corner_weights, gather_interpolate
 from coordnet.errors import UserError
 from coordnet.ranges import MAX_WEIGHTS, check_ranges
 
-REACH = 1e-4
+INIT_SCALE = 1e-4
 
 
 class Grid(Encoding):
@@ -26,48 +26,50 @@ class Grid(Encoding):
         domain: Gives the dimension and the training samples.
         resolution: Nodes across the domain, in [2, 2^16], as densely along every axis; the training samples if not
             given.
-        channels: Of each value, up to 2^16; 2^28 in all.
+        num_features: Of each value, up to 2^16; 2^28 in all.
     """
 
     first: Tensor
     step: Tensor
     last: Tensor
 
-    def __init__(self, domain: Domain, resolution: int | None = None, channels: int = 4) -> None:
+    def __init__(self, domain: Domain, resolution: int | None = None, num_features: int = 4) -> None:
         super().__init__()
-        check_ranges(Grid, resolution=resolution, channels=channels)
-        samples = [math.ceil(n / domain.stride) for n in domain.size]
+        check_ranges(Grid, resolution=resolution, num_features=num_features)
+        samples = [math.ceil(n / domain.train_stride) for n in domain.size]
         self.nodes = samples
         if resolution is not None:
-            across = math.ceil(domain.across / domain.stride)
+            across = math.ceil(domain.resolution / domain.train_stride)
             # Rounded up, in whole numbers.
             self.nodes = [1 - (1 - n) * (resolution - 1) // max(1, across - 1) for n in samples]
-        weights = math.prod(self.nodes) * channels
+        weights = math.prod(self.nodes) * num_features
         if weights > MAX_WEIGHTS:
             raise UserError(
-                f"encoding.resolution={resolution or max(samples)} and encoding.channels={channels} make {weights} "
-                f"values; {MAX_WEIGHTS} are allowed"
+                f"encoding.resolution={resolution or max(samples)} and encoding.num_features={num_features} make "
+                f"{weights} values; {MAX_WEIGHTS} are allowed"
             )
         last = torch.tensor(self.nodes, dtype=torch.int32) - 1
-        start = domain.centers(torch.zeros(domain.dim, dtype=torch.long))
-        end = domain.centers((torch.tensor(samples) - 1) * domain.stride)
+        start = domain.index_to_coords(torch.zeros(domain.dim, dtype=torch.long))
+        end = domain.index_to_coords((torch.tensor(samples) - 1) * domain.train_stride)
         self.register_buffer("first", start)
         self.register_buffer("step", (end - start).clamp(min=domain.spacing) / last.clamp(min=1))
         self.register_buffer("last", last)
-        self.values = nn.Parameter(torch.empty(math.prod(self.nodes), channels).uniform_(-REACH, REACH))
+        self.values = nn.Parameter(
+            torch.empty(math.prod(self.nodes), num_features).uniform_(-INIT_SCALE, INIT_SCALE)
+        )
         self.strides = [math.prod(self.nodes[:k]) for k in range(domain.dim)]
         self.in_dim = domain.dim
-        self.out_dim = channels
+        self.out_dim = num_features
 
     def forward(self, coords: Tensor) -> Tensor:
         place = ((coords - self.first) / self.step).clamp(torch.zeros_like(self.first), self.last.to(coords))
-        low, beyond = split(place.reshape(-1, self.in_dim), self.last + 1)
+        low, beyond = cell_and_fraction(place.reshape(-1, self.in_dim), self.last + 1)
         ends = [torch.stack([i, (i + 1).minimum(last)]) for i, last in zip(low.T, self.last, strict=True)]
-        index = corners([n * i for n, i in zip(self.strides, ends, strict=True)], torch.add)
-        return blend(self.values, index, corner_weights(beyond.T)).reshape(*coords.shape[:-1], self.out_dim)
+        index = cell_corners([n * i for n, i in zip(self.strides, ends, strict=True)], torch.add)
+        return gather_interpolate(self.values, index, corner_weights(beyond.T)).reshape(
+            *coords.shape[:-1], self.out_dim
+        )
 
     def formula(self) -> str:
         size = " x ".join(str(n) for n in self.nodes)
-        return (
-            f"trained values of {self.out_dim} channels at {size} nodes, interpolated linearly between them"
-        )
+        return f"trained values of {self.out_dim} num_features at {size} nodes, interpolated linearly between them"

@@ -7,7 +7,12 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import check_frequencies, listed, octaves_below_nyquist, on_each_axis
+from coordnet.encodings.fourier import (
+    check_frequencies,
+    format_frequencies,
+    octaves_below_nyquist,
+    on_each_axis,
+)
 from coordnet.ranges import check_ranges
 
 
@@ -26,7 +31,7 @@ class Index(Encoding):
         self.in_dim = self.out_dim = domain.dim
 
     def forward(self, coords: Tensor) -> Tensor:
-        return self.domain.position(coords)
+        return self.domain.coords_to_index(coords)
 
     def formula(self) -> str:
         return f"p, the number of the sample: 0 to {max(self.domain.size) - 1} along the longest axis"
@@ -46,7 +51,7 @@ class Normalized(Encoding):
         super().__init__()
         self.in_dim = domain.dim
         self.out_dim = domain.dim + length
-        self.length = math.log2(domain.across) / 16 if length else None
+        self.length = math.log2(domain.resolution) / 16 if length else None
 
     def forward(self, coords: Tensor) -> Tensor:
         if self.length is None:
@@ -73,7 +78,7 @@ class Binary(Encoding):
     def __init__(self, domain: Domain, num_digits: int | None = None, gray: bool = False) -> None:
         super().__init__()
         check_ranges(Binary, num_digits=num_digits)
-        cells = domain.across / domain.stride if num_digits is None else 2.0**num_digits
+        cells = domain.resolution / domain.train_stride if num_digits is None else 2.0**num_digits
         self.num_digits = num_digits or max(1, math.ceil(math.log2(cells)))
         self.cells_per_unit = cells / 2
         self.gray = gray
@@ -107,17 +112,19 @@ class Sine(Encoding):
     Args:
         domain: Gives the dimension and the training Nyquist frequency.
         num_frequencies: Up to 2^16; by default the most whose top frequency stays below the training Nyquist.
-        lowest: f in cycles across the domain; 1/2 makes the slowest wave rise from end to end.
+        min_frequency: f in cycles across the domain; 1/2 makes the slowest wave rise from end to end.
     """
 
     frequencies: Tensor
 
-    def __init__(self, domain: Domain, num_frequencies: int | None = None, lowest: float = 0.5) -> None:
+    def __init__(
+        self, domain: Domain, num_frequencies: int | None = None, min_frequency: float = 0.5
+    ) -> None:
         super().__init__()
-        check_ranges(Sine, num_frequencies=num_frequencies, lowest=lowest)
+        check_ranges(Sine, num_frequencies=num_frequencies, min_frequency=min_frequency)
         if num_frequencies is None:
-            num_frequencies = octaves_below_nyquist(domain, lowest)
-        bands = lowest * 2.0 ** torch.arange(num_frequencies)
+            num_frequencies = octaves_below_nyquist(domain, min_frequency)
+        bands = min_frequency * 2.0 ** torch.arange(num_frequencies)
         check_frequencies(bands)
         self.register_buffer("frequencies", on_each_axis(bands, domain.dim))
         self.out_dim, self.in_dim = self.frequencies.shape
@@ -129,4 +136,5 @@ class Sine(Encoding):
         return self.frequencies
 
     def formula(self) -> str:
-        return f"sin(pi f x), f in {{{listed(self.frequencies.norm(dim=-1))}}} on each axis (cycles across the domain)"
+        frequencies = format_frequencies(self.frequencies.norm(dim=-1))
+        return f"sin(pi f x), f in {{{frequencies}}} on each axis (cycles across the domain)"

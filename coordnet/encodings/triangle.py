@@ -6,7 +6,7 @@ from coordnet.encodings.base import Encoding
 from coordnet.encodings.fourier import check_frequencies, octaves_below_nyquist, on_each_axis
 from coordnet.ranges import check_ranges
 
-LOWEST = 0.5
+MIN_FREQUENCY = 0.5
 
 
 class Triangle(Encoding):
@@ -31,9 +31,9 @@ class Triangle(Encoding):
         super().__init__()
         check_ranges(Triangle, num_frequencies=num_frequencies)
         if num_frequencies is None:
-            num_frequencies = octaves_below_nyquist(domain, LOWEST)
+            num_frequencies = octaves_below_nyquist(domain, MIN_FREQUENCY)
         levels = torch.arange(num_frequencies)
-        self.register_buffer("bands", LOWEST * 2.0**levels)
+        self.register_buffer("bands", MIN_FREQUENCY * 2.0**levels)
         check_frequencies(self.bands)
         self.register_buffer("shifts", levels / 4)
         self.in_dim = domain.dim

@@ -32,13 +32,13 @@ class ImageEvaluator(Evaluator):
         def coords(pixel: Tensor) -> Tensor:
             """Coordinates (n, 2) of the pixels (n, 1) of the window, numbered along its rows."""
             x, y = columns.start + pixel % shape[1], rows.start + pixel // shape[1]
-            return signal.domain.centers(torch.cat([x, y], dim=-1))
+            return signal.domain.index_to_coords(torch.cat([x, y], dim=-1))
 
         pixels = torch.arange(shape.numel())[:, None]
         prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
         metrics = self._split_metrics(prediction, target, signal.holdout)
         score = metrics.get("val/psnr", metrics["train/psnr"])
-        grid = GridComparison(prediction.numpy(), target.numpy(), signal.domain.across / 2)
+        grid = GridComparison(prediction.numpy(), target.numpy(), signal.domain.resolution / 2)
         if signal.wave is not None:
             metrics["wave/contrast"] = gain(grid.prediction, grid.target)
 

@@ -37,7 +37,7 @@ class SequenceEvaluator(Evaluator):
         fine = (torch.arange((signal.num_scored - 1) * _POINTS_PER_POSITION) + 0.5) / _POINTS_PER_POSITION
         position = torch.cat([whole, fine.double()])
         target = signal.reference(position)
-        prediction = in_chunks(field, signal.domain.centers(position[:, None]))
+        prediction = in_chunks(field, signal.domain.index_to_coords(position[:, None]))
         error = ((prediction - target).double() ** 2)[:, 0]
         inside = position <= signal.num_observations - 1
         on_sample = position == position.floor()
@@ -56,7 +56,7 @@ class SequenceEvaluator(Evaluator):
             return {_NAME: _curve_picture(signal, fine, target[between, 0], prediction[between, 0])}
 
         at_positions = prediction[: signal.num_observations].numpy()
-        grid = GridComparison(at_positions, signal.values.numpy(), signal.domain.across / 2)
+        grid = GridComparison(at_positions, signal.values.numpy(), signal.domain.resolution / 2)
         return EvaluationResult(metrics, make_media, score, grid)
 
 

@@ -56,7 +56,9 @@ class TomographyEvaluator(Evaluator):
                 "sinogram target | prediction | error": _sinogram_picture(signal.sinogram, sinogram),
             }
 
-        grid = GridComparison(values.clamp(0, 1).numpy(), signal.reference.numpy(), signal.domain.across / 2)
+        grid = GridComparison(
+            values.clamp(0, 1).numpy(), signal.reference.numpy(), signal.domain.resolution / 2
+        )
         return EvaluationResult(metrics, make_media, -error, grid)
 
 

@@ -78,7 +78,7 @@ def grid(density: Callable[[Tensor], Tensor], resolution: int) -> np.ndarray:
     """Densities (z, y, x) in the middles of resolution^3 cells of the box, from places (n, 3) to densities (n, 1)."""
     found = np.empty((resolution,) * 3, np.float32)
     plane = Domain((resolution,) * 2).grid().reshape(-1, 2)
-    heights = Domain((resolution,)).centers(torch.arange(resolution)[:, None])
+    heights = Domain((resolution,)).index_to_coords(torch.arange(resolution)[:, None])
     for z in bar(range(resolution), "looking"):
         places = torch.cat([plane, heights[z].expand(len(plane), 1)], dim=-1)
         values = [density(places[part])[:, 0] for part in chunks(len(places), POINTS)]

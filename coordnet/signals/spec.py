@@ -29,8 +29,8 @@ class SignalSpec:
         """The spec as plain values and tensors, for a checkpoint."""
         return {
             "size": list(self.domain.size),
-            "train_stride": self.domain.stride,
-            "resolution": self.domain.across,
+            "train_stride": self.domain.train_stride,
+            "resolution": self.domain.resolution,
             "channels": self.channels,
             "value_range": None if self.value_range is None else list(self.value_range),
             "scene": None,

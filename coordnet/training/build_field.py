@@ -65,8 +65,10 @@ def build_blank_interpolation(mode: Any, spec: SignalSpec) -> Interpolation:
     domain = spec.domain
     if domain.dim != 2:
         raise OptionError("baseline", mode, f"must be null for a signal in {domain.dim} dimensions")
-    columns, rows = (-(-side // domain.stride) for side in domain.size)
-    ends = domain.centers(torch.tensor([[0, 0], [(columns - 1) * domain.stride, (rows - 1) * domain.stride]]))
+    columns, rows = (-(-side // domain.train_stride) for side in domain.size)
+    ends = domain.index_to_coords(
+        torch.tensor([[0, 0], [(columns - 1) * domain.train_stride, (rows - 1) * domain.train_stride]])
+    )
     return Interpolation(torch.zeros(rows, columns, spec.channels), ends[0], ends[1], mode)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coordnet.config.build import build
 from coordnet.config.shipped import config_dir
 from coordnet.coords import Domain
-from coordnet.encodings.factors import planes
+from coordnet.encodings.factorized_grid import planes
 from coordnet.encodings.hash_grid import HashGrid
 from coordnet.errors import UserError
 from coordnet.training.runtime import keep_memory
@@ -71,9 +71,9 @@ def grids(rounds: int) -> Any:
     torch.manual_seed(0)
     coords = 2 * torch.rand(POINTS, 3) - 1
     unit = (coords + 1) / 2
-    hashed = HashGrid(Domain((2048,) * 3), finest=2048)
-    one = PlainHashGrid(hashed.resolutions, 2**hashed.log2_table)
-    each = PlainLevels(hashed.resolutions, 2**hashed.log2_table)
+    hashed = HashGrid(Domain((2048,) * 3), max_resolution=2048)
+    one = PlainHashGrid(hashed.resolutions, 2**hashed.log2_hashmap_size)
+    each = PlainLevels(hashed.resolutions, 2**hashed.log2_hashmap_size)
     one.values.data.copy_(hashed.values.data)
     for table, values in zip(each.parameters(), hashed.values.data.split(hashed.sizes), strict=True):
         table.data.copy_(values)
@@ -81,7 +81,7 @@ def grids(rounds: int) -> Any:
         features = hashed(coords)
         apart = max(float((features - other).abs().max()) for other in (one(unit), each(unit)))
     assert apart < 1e-8, f"hash grids are {apart} apart, of values up to 1e-4"
-    factors = planes(Domain((RESOLUTION,) * 3), channels=CHANNELS)
+    factors = planes(Domain((RESOLUTION,) * 3), num_features=CHANNELS)
     cases = {
         "hash grid": forward_and_back(hashed, coords),
         "gather and sum, one table": forward_and_back(one, unit),

@@ -54,7 +54,7 @@ class Image(Signal):
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         x = index % self.columns * self.holdout
         y = index // self.columns * self.holdout
-        coords = self.domain.centers(torch.stack([x, y], dim=-1))
+        coords = self.domain.index_to_coords(torch.stack([x, y], dim=-1))
         return {"coords": coords, "value": self.values(self.pixels[y, x])}
 
     def fingerprint(self) -> str | None:

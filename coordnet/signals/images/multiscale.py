@@ -59,7 +59,7 @@ class Multiscale(Signal):
             )
         pixels = pixels[: height // block * block, : width // block * block]
         self.factors, self.held_out = list(factors), list(held_out)
-        self.domain = Domain((pixels.shape[1], pixels.shape[0]), stride=min(factors))
+        self.domain = Domain((pixels.shape[1], pixels.shape[0]), train_stride=min(factors))
         self.levels = {factor: make_level(pixels, factor) for factor in sorted([*factors, *held_out])}
         # Each scale as often as the full image has pixels, a multiple of the number of its own.
         self.num_observations = len(factors) * self.domain.num_samples
@@ -76,7 +76,7 @@ class Multiscale(Signal):
         for i, factor in enumerate(self.factors):
             level, chosen = self.levels[factor], which == i
             pixel = draw[chosen] % len(level.values)
-            coords[chosen] = level.domain.centers(level.domain.unravel(pixel))
+            coords[chosen] = level.domain.index_to_coords(level.domain.unravel(pixel))
             covariance[chosen] = level.covariance
             value[chosen] = level.values[pixel]
         return {"coords": coords, "covariance": covariance, "value": value}

@@ -61,7 +61,7 @@ class Sequence(Signal):
         return torch.from_numpy(values).float()[:, None]
 
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
-        return {"coords": self.domain.centers(index[:, None]), "value": self.values[index]}
+        return {"coords": self.domain.index_to_coords(index[:, None]), "value": self.values[index]}
 
     def training_grid(self) -> Tensor:
         return self.values

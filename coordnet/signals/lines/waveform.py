@@ -43,7 +43,7 @@ class Waveform(Signal):
 
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         sample = index * self.holdout
-        return {"coords": self.domain.centers(sample[:, None]), "value": self.values[sample]}
+        return {"coords": self.domain.index_to_coords(sample[:, None]), "value": self.values[sample]}
 
     def training_grid(self) -> Tensor:
         return self.values[:: self.holdout]

@@ -6,15 +6,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coordnet.coords import Domain
-from coordnet.encodings.factors import Factors, plane_product, planes, vector_matrix
+from coordnet.encodings.factorized_grid import FactorizedGrid, plane_product, planes, vector_matrix
 from coordnet.errors import UserError
 
 CUBE = Domain((9, 9, 9))
 
 
-def with_values(make: Callable[..., Factors], **options: object) -> Factors:
+def with_values(make: Callable[..., FactorizedGrid], **options: object) -> FactorizedGrid:
     torch.manual_seed(0)
-    factors = make(CUBE, channels=4, **options).double()
+    factors = make(CUBE, num_features=4, **options).double()
     for values in factors.parameters():
         torch.nn.init.normal_(values)
     return factors
@@ -79,12 +79,12 @@ def test_vector_matrix_holds_a_sum_of_products_of_a_line_and_a_plane() -> None:
 
 
 def test_lines_of_a_longer_box_are_as_dense_as_its_longest() -> None:
-    factors = vector_matrix(Domain((33, 17, 9)), resolution=17, channels=1)
+    factors = vector_matrix(Domain((33, 17, 9)), resolution=17, num_features=1)
     nodes = [grid.nodes for grid in factors.grids]
     assert nodes == [[9, 5], [17], [17, 5], [9], [17, 9], [5]]
 
 
 @pytest.mark.parametrize("make", [planes, plane_product, vector_matrix])
-def test_they_need_axes_to_pair(make: Callable[..., Factors]) -> None:
+def test_they_need_axes_to_pair(make: Callable[..., FactorizedGrid]) -> None:
     with pytest.raises(UserError, match="takes 2 to"):
         make(Domain((8,)))

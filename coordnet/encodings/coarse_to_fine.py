@@ -10,7 +10,7 @@ from coordnet.errors import UserError
 from coordnet.ranges import check_ranges
 
 
-class Window(Encoding):
+class CoarseToFine(Encoding):
     """Coarse to fine: each wave of an encoding is multiplied by w_k(alpha) = (1 - cos(pi clip(alpha - k, 0, 1))) / 2.
 
     k is the wave's octave above the slowest one (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al. 2021, eq. 8);
@@ -33,7 +33,7 @@ class Window(Encoding):
         self, domain: Domain, encoding: Callable[..., Encoding], start: float = 0.0, end: float = 0.5
     ) -> None:
         super().__init__()
-        check_ranges(Window, start=start, end=end)
+        check_ranges(CoarseToFine, start=start, end=end)
         if start > end:
             raise UserError(f"encoding.start={start} must be at most encoding.end={end}")
         self.encoding = encoding(domain=domain)

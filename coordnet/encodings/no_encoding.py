@@ -4,7 +4,7 @@ from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
 
 
-class Nothing(Encoding):
+class NoEncoding(Encoding):
     """gamma(x) = (), no features: what is not to be told.
 
     Args:

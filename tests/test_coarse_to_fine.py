@@ -13,10 +13,10 @@ from torch import Tensor
 from coordnet.config.build import build
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import Fourier, dense, gaussian, positional
+from coordnet.encodings.coarse_to_fine import CoarseToFine
+from coordnet.encodings.fourier import Fourier, gaussian, log_linear, positional
 from coordnet.encodings.identity import Identity
 from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
-from coordnet.encodings.window import Window
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.load import load
@@ -25,12 +25,12 @@ from coordnet.training.run import prepare, resume, start
 LINE = Domain((64,))
 
 
-def octaves(count: int, **options: Any) -> Window:
+def octaves(count: int, **options: Any) -> CoarseToFine:
     """A window over 1, 2, 4, ... cycles."""
-    return Window(LINE, partial(positional, num_frequencies=count), **options)
+    return CoarseToFine(LINE, partial(positional, num_frequencies=count), **options)
 
 
-def weights(window: Window, x: float = 0.3) -> list[float]:
+def weights(window: CoarseToFine, x: float = 0.3) -> list[float]:
     """What each feature is multiplied by."""
     coords = torch.full((window.in_dim,), x)
     ratio: list[float] = (window(coords) / window.encoding(coords)).tolist()
@@ -66,7 +66,7 @@ def test_barf_and_nerfies_write_the_same_weight(alpha: float) -> None:
 def test_waves_between_two_octaves_open_between_them() -> None:
     """k = log2 |b| over that of the slowest, whatever its direction; 0 for what is slower than a quarter cycle."""
     vectors = torch.tensor([[0.1, 0.0], [-0.25, 0.0], [0.0, math.sqrt(2) / 4], [0.75, -1.0]])
-    window = Window(Domain((16, 16)), lambda domain: Fourier(vectors))
+    window = CoarseToFine(Domain((16, 16)), lambda domain: Fourier(vectors))
     window.alpha.fill_(1.0)
     half_open = (1 - math.cos(math.pi / 2)) / 2
     assert weights(window) == pytest.approx([1, 1, half_open, 0] * 2, abs=1e-6)
@@ -111,16 +111,16 @@ def test_each_band_opens_in_turn_and_never_closes_again() -> None:
     [
         positional,
         partial(positional, include_input=True),
-        partial(positional, lowest=0.5),
+        partial(positional, min_frequency=0.5),
         gaussian,
         partial(gaussian, trainable=True),
-        dense,
+        log_linear,
         Sine,
     ],
 )
 def test_fully_open_is_the_bare_encoding(encoding: Any) -> None:
     domain = Domain((32, 20))
-    window, x = Window(domain, encoding), points(50, 2)
+    window, x = CoarseToFine(domain, encoding), points(50, 2)
     assert torch.equal(window(x), encoding(domain)(x))
     window.on_step(0, 10)
     assert not torch.equal(window(x), encoding(domain)(x))
@@ -131,19 +131,19 @@ def test_fully_open_is_the_bare_encoding(encoding: Any) -> None:
 
 def test_the_input_and_constants_are_never_masked() -> None:
     domain = Domain((16, 16))
-    window, x = Window(domain, partial(positional, include_input=True)), points(9, 2)
+    window, x = CoarseToFine(domain, partial(positional, include_input=True)), points(9, 2)
     window.on_step(0, 10)
     assert torch.equal(window(x)[:, :2], x)
     assert not window(x)[:, 2:].any()
-    # `dense` starts at frequency 0 on each axis, whose cosine is 1 everywhere.
-    constant = Window(domain, partial(dense, num_frequencies=8))
+    # `log_linear` starts at frequency 0 on each axis, whose cosine is 1 everywhere.
+    constant = CoarseToFine(domain, partial(log_linear, num_frequencies=8))
     constant.on_step(0, 10)
     assert constant(x)[0].tolist() == [0] * 8 + [1, 0, 0, 0] * 2
 
 
 def test_a_window_is_as_wide_as_its_encoding_and_says_the_same_of_it() -> None:
     encoding = partial(positional, include_input=True, integrates=True)
-    window, bare = Window(LINE, encoding), encoding(LINE)
+    window, bare = CoarseToFine(LINE, encoding), encoding(LINE)
     for name in ("in_dim", "out_dim", "includes_input", "integrates"):
         assert getattr(window, name) == getattr(bare, name)
     frequencies = window.feature_frequencies()
@@ -152,13 +152,13 @@ def test_a_window_is_as_wide_as_its_encoding_and_says_the_same_of_it() -> None:
 
 def test_a_footprint_passes_through() -> None:
     encoding = partial(positional, integrates=True)
-    window, x, footprint = Window(LINE, encoding), points(5, 1), 0.01 * torch.ones(5, 1, 1)
+    window, x, footprint = CoarseToFine(LINE, encoding), points(5, 1), 0.01 * torch.ones(5, 1, 1)
     assert torch.equal(window(x, footprint), encoding(LINE)(x, footprint))
     assert not torch.equal(window(x, footprint), window(x))
 
 
 def test_trainable_frequencies_have_gradients_through_the_window() -> None:
-    window = Window(LINE, partial(gaussian, num_frequencies=4, scale=1.0, trainable=True))
+    window = CoarseToFine(LINE, partial(gaussian, num_frequencies=4, scale=1.0, trainable=True))
     window(points(20, 1)).sum().backward()
     (parameter,) = window.parameters()
     assert parameter.grad is not None and parameter.grad.all()
@@ -167,11 +167,11 @@ def test_trainable_frequencies_have_gradients_through_the_window() -> None:
 @pytest.mark.parametrize("encoding", [Identity, Index, Normalized, Binary])
 def test_an_encoding_without_waves_is_refused_in_one_line(encoding: type[Encoding]) -> None:
     with pytest.raises(UserError, match=rf"^encoding\.encoding={encoding.__name__} has no waves[^\n]*$"):
-        Window(LINE, encoding)
+        CoarseToFine(LINE, encoding)
 
 
 def test_a_config_without_waves_is_refused_in_one_line() -> None:
-    config = make_config("encoding=window", "encoding@encoding.encoding=identity")
+    config = make_config("encoding=coarse_to_fine", "encoding@encoding.encoding=identity")
     with pytest.raises(UserError, match=r"^encoding\.encoding=Identity has no waves[^\n]*$"):
         build(config["encoding"], "encoding", domain=LINE)
 
@@ -193,7 +193,7 @@ def test_alpha_is_saved_and_restored() -> None:
     assert other.alpha == window.alpha < 4 and torch.equal(other(x), window(x))
 
 
-WINDOW = (*SMALL, "encoding=window")
+WINDOW = (*SMALL, "encoding=coarse_to_fine")
 
 
 def alpha_of(directory: Path, which: str = "last") -> float:
@@ -235,15 +235,15 @@ def test_interrupted_and_resumed_equals_straight_bit_for_bit(
     config = make_config(*WINDOW, "encoding.end=0.8", "eval_every=10", "max_steps=30")
     start(config, tmp_path / "straight")
 
-    moved = Window.on_step
+    moved = CoarseToFine.on_step
 
-    def fail(self: Window, step: int, max_steps: int) -> None:
+    def fail(self: CoarseToFine, step: int, max_steps: int) -> None:
         if step == 14:
             raise RuntimeError("power cut")
         moved(self, step, max_steps)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Window, "on_step", fail)
+        patch.setattr(CoarseToFine, "on_step", fail)
         with pytest.raises(RuntimeError, match="power cut"):
             start(config, tmp_path / "resumed")
     assert alpha_of(tmp_path / "resumed") == pytest.approx(4 * 9 / 24)

@@ -2,7 +2,8 @@
 
 They come from one form, S = sum over n and k of w[n, k] (v[i[n, k]] . g[n]), which is linear in the table v (t, c), the
 weights w (n, k) and the gradients g (n, c). Its derivative in one of the three is a function of the other two, and
-that one's derivatives are of the same kind: `Blend` is the derivative in g, `Spread` in v, `Dot` in w.
+that one's derivatives are of the same kind: `GatherInterpolate` is the derivative in g, `ScatterAdd` in v,
+`WeightGradient` in w.
 
 On a CPU, nothing here depends on the order in which threads run, so a run repeats bit for bit.
 """
@@ -17,10 +18,10 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 # Channels up to which adding single columns is quicker than adding rows.
-FEW_CHANNELS = 8
+_FEW_COLUMNS = 8
 
 
-def blend(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def gather_interpolate(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """sum_k weights[n, k] values[index[n, k]], (n, c).
 
     Args:
@@ -28,11 +29,11 @@ def blend(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         index: (n, k), whole numbers in [0, t).
         weights: (n, k).
     """
-    result: Tensor = Blend.apply(values, index, weights.to(values.dtype))
+    result: Tensor = GatherInterpolate.apply(values, index, weights.to(values.dtype))
     return result
 
 
-def split(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+def cell_and_fraction(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
     """The node below each place, int32, and how far beyond it the place is, in [0, 1].
 
     Args:
@@ -44,7 +45,7 @@ def split(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
     return low, place - low
 
 
-def corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def cell_corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Combine the two ends of a cell along each axis, (*, 2, n), to its corners: (*, n, 2^d), first axis fastest."""
     result = pairs[0]
     for pair in pairs[1:]:
@@ -54,10 +55,10 @@ def corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Tensor]
 
 def corner_weights(beyond: Tensor) -> Tensor:
     """Weights of the corners of a cell, (*, n, 2^d), of points at `beyond` (d, *, n) in it."""
-    return corners([torch.stack([1 - t, t], dim=-2) for t in beyond], torch.mul)
+    return cell_corners([torch.stack([1 - t, t], dim=-2) for t in beyond], torch.mul)
 
 
-class Remembers(Function):
+class _SavesInputs(Function):
     """Keeps the three tensors that come first among its inputs."""
 
     @staticmethod
@@ -66,7 +67,7 @@ class Remembers(Function):
         ctx.save_for_forward(*inputs[:3])
 
 
-class Blend(Remembers):
+class GatherInterpolate(_SavesInputs):
     @staticmethod
     def forward(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         return F.embedding_bag(index, values, mode="sum", per_sample_weights=weights)
@@ -76,28 +77,28 @@ class Blend(Remembers):
         values, index, weights = ctx.saved_tensors
         to_values, _, to_weights = ctx.needs_input_grad
         return (
-            Spread.apply(gradients, index, weights, len(values)) if to_values else None,
+            ScatterAdd.apply(gradients, index, weights, len(values)) if to_values else None,
             None,
-            Dot.apply(values, index, gradients) if to_weights else None,
+            WeightGradient.apply(values, index, gradients) if to_weights else None,
         )
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return along(Blend, ctx.saved_tensors, tangents)
+        return _multilinear_jvp(GatherInterpolate, ctx.saved_tensors, tangents)
 
     @staticmethod
     def vmap(info: Any, dims: Any, *tensors: Tensor) -> tuple[Tensor, int]:
-        return side_by_side(Blend, info.batch_size, dims, *tensors), 0
+        return _as_one_table(GatherInterpolate, info.batch_size, dims, *tensors), 0
 
 
-class Spread(Remembers):
+class ScatterAdd(_SavesInputs):
     @staticmethod
     def forward(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
-        return sum_of_rows(gradients, index, weights, count)
+        return _scatter_rows(gradients, index, weights, count)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        Remembers.setup_context(ctx, inputs, output)
+        _SavesInputs.setup_context(ctx, inputs, output)
         ctx.count = inputs[3]
 
     @staticmethod
@@ -105,27 +106,27 @@ class Spread(Remembers):
         gradients, index, weights = ctx.saved_tensors
         to_gradients, _, to_weights, _ = ctx.needs_input_grad
         return (
-            Blend.apply(values, index, weights) if to_gradients else None,
+            GatherInterpolate.apply(values, index, weights) if to_gradients else None,
             None,
-            Dot.apply(values, index, gradients) if to_weights else None,
+            WeightGradient.apply(values, index, gradients) if to_weights else None,
             None,
         )
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return along(Spread, (*ctx.saved_tensors, ctx.count), tangents)
+        return _multilinear_jvp(ScatterAdd, (*ctx.saved_tensors, ctx.count), tangents)
 
     @staticmethod
     def vmap(info: Any, dims: Any, *inputs: Any) -> tuple[Tensor, int]:
         size, count = info.batch_size, inputs[3]
-        gradients, index, weights = map(batched, [size] * 3, dims[:3], inputs[:3])
-        tables = Spread.apply(
-            gradients.flatten(0, 1), apart(index, count), weights.flatten(0, 1), size * count
+        gradients, index, weights = map(_with_batch, [size] * 3, dims[:3], inputs[:3])
+        tables = ScatterAdd.apply(
+            gradients.flatten(0, 1), _batch_offsets(index, count), weights.flatten(0, 1), size * count
         )
         return tables.unflatten(0, (size, count)), 0
 
 
-class Dot(Remembers):
+class WeightGradient(_SavesInputs):
     @staticmethod
     def forward(values: Tensor, index: Tensor, gradients: Tensor) -> Tensor:
         return (F.embedding(index, values) * gradients[:, None]).sum(dim=-1)
@@ -135,21 +136,23 @@ class Dot(Remembers):
         values, index, gradients = ctx.saved_tensors
         to_values, _, to_gradients = ctx.needs_input_grad
         return (
-            Spread.apply(gradients, index, weights, len(values)) if to_values else None,
+            ScatterAdd.apply(gradients, index, weights, len(values)) if to_values else None,
             None,
-            Blend.apply(values, index, weights) if to_gradients else None,
+            GatherInterpolate.apply(values, index, weights) if to_gradients else None,
         )
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return along(Dot, ctx.saved_tensors, tangents)
+        return _multilinear_jvp(WeightGradient, ctx.saved_tensors, tangents)
 
     @staticmethod
     def vmap(info: Any, dims: Any, *tensors: Tensor) -> tuple[Tensor, int]:
-        return side_by_side(Dot, info.batch_size, dims, *tensors), 0
+        return _as_one_table(WeightGradient, info.batch_size, dims, *tensors), 0
 
 
-def along(form: type[Function], inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+def _multilinear_jvp(
+    form: type[Function], inputs: Sequence[Any], tangents: Sequence[Tensor | None]
+) -> Tensor:
     """The derivative along tangents of what is linear in each input: at least one has a tangent."""
     terms = [
         form.apply(*inputs[:i], tangent, *inputs[i + 1 :])
@@ -159,20 +162,20 @@ def along(form: type[Function], inputs: Sequence[Any], tangents: Sequence[Tensor
     return reduce(torch.add, terms)
 
 
-def sum_of_rows(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
+def _scatter_rows(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
     """A table (count, c) in which row i is the sum of weights[n, k] gradients[n] over all index[n, k] = i."""
     channels = gradients.shape[-1]
     where = index.reshape(-1).long()
     table = gradients.new_zeros(count, channels)
-    if channels > FEW_CHANNELS:
+    if channels > _FEW_COLUMNS:
         return table.index_add_(0, where, (weights[..., None] * gradients[:, None]).reshape(-1, channels))
-    columns, sums = in_pairs(gradients), in_pairs(table)
+    columns, sums = _as_complex(gradients), _as_complex(table)
     for k in range(sums.shape[-1]):
         sums[:, k].scatter_add_(0, where, (weights * columns[:, k, None]).reshape(-1))
     return table
 
 
-def in_pairs(columns: Tensor) -> Tensor:
+def _as_complex(columns: Tensor) -> Tensor:
     """Two columns as one complex one, where their number is even: one pass adds both."""
     if columns.shape[-1] % 2:
         return columns
@@ -182,24 +185,24 @@ def in_pairs(columns: Tensor) -> Tensor:
     return torch.view_as_complex(columns.unflatten(-1, (-1, 2)))
 
 
-def side_by_side(
+def _as_one_table(
     form: type[Function], size: int, dims: Any, values: Tensor, index: Tensor, others: Tensor
 ) -> Tensor:
-    """`size` cases of Blend or Dot as one, put apart again, (b, n, *). One table for all is not copied."""
-    index, others = batched(size, dims[1], index), batched(size, dims[2], others)
+    """`size` cases of GatherInterpolate or WeightGradient as one, (b, n, *); one table is not copied."""
+    index, others = _with_batch(size, dims[1], index), _with_batch(size, dims[2], others)
     flat = index.flatten(0, 1)
     if dims[0] is not None:
         values = values.movedim(dims[0], 0)
-        values, flat = values.flatten(0, 1), apart(index, values.shape[1])
+        values, flat = values.flatten(0, 1), _batch_offsets(index, values.shape[1])
     return form.apply(values, flat, others.flatten(0, 1)).unflatten(0, index.shape[:2])
 
 
-def batched(size: int, dim: int | None, tensor: Tensor) -> Tensor:
+def _with_batch(size: int, dim: int | None, tensor: Tensor) -> Tensor:
     """With a first dimension of `size`: moved there, or made where there is none."""
     return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
-def apart(index: Tensor, count: int) -> Tensor:
+def _batch_offsets(index: Tensor, count: int) -> Tensor:
     """Index (b, n, k) into b tables of `count` rows, as one into the tables below one another: (b n, k)."""
     offset = count * torch.arange(len(index), device=index.device)
     return (index + offset[:, None, None]).flatten(0, 1)

@@ -13,7 +13,7 @@ every_box = pytest.mark.parametrize("size", BOXES, ids=str)
 
 
 def small(size: tuple[int, ...], **options: object) -> HashGrid:
-    """A grid in float64 of four levels, the max_resolution of them hashed, with values of the size that training gives."""
+    """A grid in float64 of four levels, the finest of them hashed, with values of the size that training gives."""
     torch.manual_seed(0)
     chosen = {
         "num_levels": 4,

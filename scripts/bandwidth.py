@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
 from coordnet.config.build import build
-from coordnet.reports.results import load
+from coordnet.reports.results import load_sweep
 from coordnet.reports.tables import Table
-from coordnet.reports.variants import Row, make_rows
+from coordnet.reports.variants import Variant, make_variants
 
 # Of Tancik et al. 2020, fig. 10, at 512 pixels, of which every second is trained on.
 PUBLISHED_BEST, PUBLISHED_NYQUIST = 10.0, 128.0
@@ -35,7 +35,7 @@ class Point(NamedTuple):
     """
 
     band: float
-    row: Row
+    row: Variant
 
     def score(self, name: str) -> float:
         return mean(self.row.values(name))
@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "bandwidth" + "_paper" * options.paper
-    sweep = load(options.sweep or train(name, overrides))
-    rows = make_rows(sweep)
+    sweep = load_sweep(options.sweep or train(name, overrides))
+    rows = make_variants(sweep)
     nyquist = build(rows[0].results[0].config["signal"], "signal").domain.nyquist
     gaussian, octaves = (points(rows, encoding) for encoding in ("gaussian", "positional"))
     print_table(f"PSNR against sigma; the training Nyquist is {nyquist:g}", table(gaussian, nyquist))
@@ -65,7 +65,7 @@ def main() -> None:
     save(figure(gaussian, octaves, nyquist), options.figures / f"{name}.png")
 
 
-def points(rows: Sequence[Row], encoding: str) -> list[Point]:
+def points(rows: Sequence[Variant], encoding: str) -> list[Point]:
     """Of the rows of an encoding, from the narrowest band to the widest."""
     found = []
     for row in rows:

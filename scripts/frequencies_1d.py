@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
 from coordnet.diagnostics.ntk import predicted_residuals, tangent_kernel
-from coordnet.reports.results import Result, load
+from coordnet.reports.results import Result, load_sweep
 from coordnet.reports.tables import Table
 from coordnet.runs.config_file import read_config
 from coordnet.runs.load import load as load_run
@@ -86,7 +86,7 @@ def main() -> None:
     suffix = "_paper" * options.paper
     sweep = options.sweep or train(f"frequencies_1d{suffix}", overrides)
     groups: dict[str, list[Run]] = {}
-    for result in load(sweep).finished:
+    for result in load_sweep(sweep).finished:
         groups.setdefault(str(result.label), []).append(measured(sweep / result.run))
     save(theory_and_training(groups), options.figures / f"frequencies_1d{suffix}.png")
     count = max(map(len, groups.values()))
@@ -98,7 +98,7 @@ def main() -> None:
     )
     print_table("The kernel of the trained samples before training", kernels(groups))
     families = options.families or train(f"frequencies_1d_families{suffix}", overrides)
-    points = [point(families / result.run, result) for result in load(families).finished]
+    points = [point(families / result.run, result) for result in load_sweep(families).finished]
     save(u_curves(points), options.figures / f"frequencies_1d_families{suffix}.png")
     print_table("Error between the samples against the deviation of the frequencies", best(points))
 
@@ -124,7 +124,7 @@ def measured(directory: Path) -> Run:
     times = np.unique(np.concatenate([[0], np.geomspace(1, last, 200).round()]))
     rate = 2 * config["optimizer"]["lr"] / int(trained.sum())
     left = predicted_residuals(kernel, residual, rate, torch.from_numpy(times), trained)
-    history = list(load(directory).results[0].history)
+    history = list(load_sweep(directory).results[0].history)
     energy = {name: float(target[part].double().square().sum()) for name, part in parts(signal).items()}
     squares = {name: np.array([row[f"{name}/nmse"] for row in history]) * energy[name] for name in energy}
     others = int((~trained).sum())

@@ -16,10 +16,10 @@ from reproduction import print_table, train
 
 from coordnet import viz
 from coordnet.config.build import build
-from coordnet.reports.results import Result, load
+from coordnet.reports.results import Result, load_sweep
 from coordnet.reports.statistics import mean_and_std
 from coordnet.reports.tables import Table
-from coordnet.reports.variants import Row, make_rows
+from coordnet.reports.variants import Variant, make_variants
 
 SCORE = "test/psnr"
 # Mean and standard deviation over 16 images, which are not those here; the latter are the ones it was tuned on.
@@ -49,7 +49,7 @@ SHOWN = 3
 DETAIL, STEP = 96, 32
 ZOOM = 2
 
-Rows = Mapping[str, Row]
+Rows = Mapping[str, Variant]
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     kind = "text" if options.text else "natural"
     name = ("text" if options.text else "image") + "_encodings" + "_paper" * options.paper
     directory = options.sweep or train(name, overrides)
-    rows = {row.name: row for row in make_rows(load(directory))}
+    rows = {row.name: row for row in make_variants(load_sweep(directory))}
     print_table(f"Test PSNR, {kind} images: mean ± std", scores(rows, PUBLISHED[kind]))
     print_table("Paired differences of test PSNR with 95 % intervals", differences(rows, PUBLISHED[kind]))
     options.figures.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def scores(rows: Rows, published: Published) -> Table:
     table = []
     for name, row in rows.items():
         here = mean_and_std(row.values(SCORE))
-        line = {"row": name, "images": str(here.n), "parameters": f"{row.results[0].parameters or 0:,}"}
+        line = {"variant": name, "images": str(here.n), "parameters": f"{row.results[0].parameters or 0:,}"}
         line["train"] = f"{mean_and_std(row.values('train/psnr')).mean:.2f}"
         line["test"] = f"{here.mean:.2f} ± {here.std:.2f}"
         mean, std = published.get(name, (None, None))
@@ -99,7 +99,7 @@ def differences(rows: Rows, published: Published) -> Table:
     for better, worse in PAIRS:
         if better not in rows or worse not in rows:
             continue
-        found = rows[better].minus(rows[worse], SCORE)
+        found = rows[better].paired_difference_to(rows[worse], SCORE)
         line = {"difference": f"{better} - {worse}", "images": str(found.pairs)}
         line["here"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
         line["excludes 0"] = "yes" if found.excludes_zero else "no"

@@ -30,7 +30,7 @@ from coordnet.diagnostics.ntk import (
 from coordnet.encodings.fourier import gaussian
 from coordnet.fields.field import Field
 from coordnet.networks.mlp import Mlp
-from coordnet.reports.results import Metrics, load
+from coordnet.reports.results import Metrics, load_sweep
 from coordnet.reports.tables import Table
 from coordnet.training.callbacks.ntk import in_double
 
@@ -84,7 +84,7 @@ def main() -> None:
     name = "ntk" + "_paper" * options.paper
     sweep = options.sweep or train(name, overrides)
     runs: dict[str, Run] = {}
-    for result in load(sweep).finished:
+    for result in load_sweep(sweep).finished:
         files = sorted((sweep / result.run).glob("ntk-*.npz"))
         runs.setdefault(str(result.label), Run(read(files[0]), read(files[-1]), result.metrics))
     save(curves(runs), options.figures / f"{name}.png")
@@ -159,7 +159,7 @@ def pictures(runs: dict[str, Run]) -> Figure:
 def table(runs: dict[str, Run]) -> Table:
     rows = []
     for label, run in runs.items():
-        row = {"row": label}
+        row = {"variant": label}
         for kernel in (run.before, *([run.after] if run.after.step else [])):
             eigenvalues, energy = torch.from_numpy(kernel.eigenvalues), torch.from_numpy(kernel.energy)
             entries = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reproduction import print_table, train
 
-from coordnet.reports.results import Result, load
+from coordnet.reports.results import Result, load_sweep
 from coordnet.reports.statistics import mean_and_std, paired_difference
 
 ABLATIONS = ("precision", "precision_close")
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--sweeps", type=Path, nargs=2, help="finished; then nothing is trained")
     options, overrides = parser.parse_known_args()
     far, close = options.sweeps or [train(name, overrides) for name in ABLATIONS]
-    results = load(far).results
+    results = load_sweep(far).results
     labels = list(dict.fromkeys(result.label for result in results))
     rows = [
         {"encoding": str(label)} | costs([r for r in results if r.label == label], precision_of, "bfloat16")
@@ -39,9 +39,9 @@ def main() -> None:
         f"PSNR of float32 minus that of bfloat16, five photographs of 256 x 256: {SPREAD}",
         rows,
     )
-    results = load(close).results
+    results = load_sweep(close).results
     names = list(dict.fromkeys(map(label_of, results)))
-    rows = [{"row": name} | costs(results, label_of, name) for name in names if name != "float32"]
+    rows = [{"variant": name} | costs(results, label_of, name) for name in names if name != "float32"]
     print_table(f"PSNR of float32 minus that of another, all pixels of 64 x 64 trained on: {SPREAD}", rows)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
-from coordnet.reports.results import load
+from coordnet.reports.results import load_sweep
 from coordnet.reports.statistics import Difference, paired_difference
 from coordnet.reports.tables import Table
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 def read(directory: Path, metric: str) -> dict[str, Scores]:
     scores: dict[str, Scores] = {}
-    for result in load(directory).finished:
+    for result in load_sweep(directory).finished:
         signal = result.config["signal"]
         of_row = scores.setdefault(str(result.label), {})
         of_row[float(signal["angle"]), float(signal["frequency"])] = result.metrics[metric]
@@ -98,7 +98,7 @@ def on_and_off(scores: dict[str, dict[str, Scores]]) -> Table:
         for label, of_row in of_rows.items():
             on = {key: score for key, score in of_row.items() if to_axis(key[0]) == 0}
             off = {(angle, f): of_row[angle + 45, f] for angle, f in on}
-            line = {"measure": part, "row": label}
+            line = {"measure": part, "variant": label}
             line["on the axes"] = f"{np.mean(list(on.values())):.{digits}f}"
             line["at 45°"] = f"{np.mean(list(off.values())):.{digits}f}"
             line["difference"] = spoken(paired_difference(off, on), digits)

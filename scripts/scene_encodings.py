@@ -15,10 +15,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from reproduction import print_table, save, train
 
-from coordnet.reports.results import Result, load
+from coordnet.reports.results import Result, load_sweep
 from coordnet.reports.statistics import mean_and_std, paired_difference
 from coordnet.reports.tables import Table
-from coordnet.reports.variants import Row, make_rows
+from coordnet.reports.variants import Variant, make_variants
 
 NONE = "none"
 # Lego, 400 x 400 pixels, 50000 steps of 1024 rays: the notebook of Tancik et al. 2020, in its table 7.
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "scene_encodings" + "_lego" * options.lego
-    rows = make_rows(load(options.sweep or train(name, overrides)))
+    rows = make_variants(load_sweep(options.sweep or train(name, overrides)))
     print_table("Held-out views, PSNR in dB, and SSIM", scores(rows, PUBLISHED if options.lego else {}))
     print_table(f"PSNR above the row {NONE}, over pairs of view and run", lead(rows))
     print_table("Error by octave, relative to the target's energy there", bands(rows))
@@ -49,11 +49,11 @@ def main() -> None:
 # Tables
 
 
-def scores(rows: list[Row], published: Mapping[str, float]) -> Table:
+def scores(rows: list[Variant], published: Mapping[str, float]) -> Table:
     table = []
     for row in rows:
         psnr = mean_and_std(row.values("val/psnr"))
-        line = {"row": row.name, "runs": str(psnr.n), "parameters": f"{row.results[0].parameters or 0:,}"}
+        line = {"variant": row.name, "runs": str(psnr.n), "parameters": f"{row.results[0].parameters or 0:,}"}
         line["learning rate"] = f"{row.results[0].config['optimizer']['lr']:g}"
         line["train PSNR"] = f"{mean_and_std(row.values('train/psnr')).mean:.2f}"
         line["held-out PSNR"] = f"{psnr.mean:.2f} ± {psnr.std:.2f}"
@@ -65,20 +65,20 @@ def scores(rows: list[Row], published: Mapping[str, float]) -> Table:
     return table
 
 
-def lead(rows: list[Row]) -> Table:
+def lead(rows: list[Variant]) -> Table:
     reference = by_view(next(row for row in rows if row.name == NONE))
     table = []
     for row in rows:
         if row.name == NONE:
             continue
         found = paired_difference(by_view(row), reference)
-        line = {"row": row.name, "pairs": str(found.pairs)}
+        line = {"variant": row.name, "pairs": str(found.pairs)}
         line["difference"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
         table.append(line | {"excludes 0": "yes" if found.excludes_zero else "no"})
     return table
 
 
-def by_view(row: Row) -> dict[Hashable, float]:
+def by_view(row: Variant) -> dict[Hashable, float]:
     return {
         (result.pair, metric): value
         for result in row.finished
@@ -87,23 +87,23 @@ def by_view(row: Row) -> dict[Hashable, float]:
     }
 
 
-def bands(rows: list[Row]) -> Table:
-    names = [name for name in rows[0].readings[0] if name.startswith("band_error/")]
+def bands(rows: list[Variant]) -> Table:
+    names = [name for name in rows[0].scores[0] if name.startswith("band_error/")]
     return [
-        {"row": row.name}
+        {"variant": row.name}
         | {name.removeprefix("band_error/"): f"{mean_and_std(row.values(name)).mean:.3f}" for name in names}
         for row in rows
     ]
 
 
-def contrasts(rows: list[Row]) -> Table:
+def contrasts(rows: list[Variant]) -> Table:
     return [
-        {"row": row.name} | {f"{f:g}": f"{value:.2f}" for f, value in by_frequency(row).items()}
+        {"variant": row.name} | {f"{f:g}": f"{value:.2f}" for f, value in by_frequency(row).items()}
         for row in rows
     ]
 
 
-def by_frequency(row: Row) -> dict[float, float]:
+def by_frequency(row: Variant) -> dict[float, float]:
     found: dict[float, list[float]] = {}
     for result in sorted(row.finished, key=frequency):
         found.setdefault(frequency(result), []).append(result.metrics["plan/contrast"])
@@ -117,7 +117,7 @@ def frequency(result: Result) -> float:
 # Figure
 
 
-def curves(rows: list[Row]) -> Figure:
+def curves(rows: list[Variant]) -> Figure:
     figure = Figure(figsize=(7, 4.5), dpi=80, layout="constrained")
     ax = figure.subplots()
     for i, row in enumerate(rows):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from reproduction import print_table, save, train
 
 from coordnet.diagnostics.bands import LEARNED, steps_until_learned
-from coordnet.reports.results import Metrics, Result, load
+from coordnet.reports.results import Metrics, Result, load_sweep
 from coordnet.reports.tables import Table
 
 ERROR, AMPLITUDE = "sine_error/k", "sine_amplitude/k"
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "spectral_bias_1d" + "_paper" * options.paper
-    groups = grouped(load(options.sweep or train(name, overrides)).finished)
+    groups = grouped(load_sweep(options.sweep or train(name, overrides)).finished)
     options.figures.mkdir(parents=True, exist_ok=True)
     save(heat_maps(groups), options.figures / f"{name}.png")
     rule = f"the error of a sine is below {LEARNED} of its energy: mean (lowest to highest run)"
@@ -129,7 +129,12 @@ def steps(groups: Groups, for_good: bool = False) -> Table:
     rows = []
     for (label, case), runs in groups.items():
         learned = [run.learned(for_good) for run in runs]
-        row = {"row": label, "case": case, "runs": str(len(runs)), "trained for": f"{runs[0].steps[-1]:,.0f}"}
+        row = {
+            "variant": label,
+            "case": case,
+            "runs": str(len(runs)),
+            "trained for": f"{runs[0].steps[-1]:,.0f}",
+        }
         row |= {f"k = {k:g}": spoken([each[k] for each in learned], runs[0].steps[-1]) for k in learned[0]}
         row["order"] = f"{mean(map(order, learned)):+.2f}"
         row["last / first"] = ratio(learned)

@@ -219,7 +219,7 @@ def test_a_damaged_job_list_is_one_line(tmp_path: Path, text: str, complaint: st
     ("override", "complaint"),
     [
         ("jobs=0", "jobs=0 must be a whole number of at least 1"),
-        ("hydra.sweeper.reference=gausian", "reference=gausian is no row; did you mean gaussian?"),
+        ("hydra.sweeper.reference=gausian", "reference=gausian is not a variant; did you mean gaussian?"),
     ],
 )
 def test_a_wrong_key_of_the_sweep_is_one_line_and_nothing_is_made(
@@ -238,7 +238,7 @@ def test_a_wrong_key_of_the_sweep_is_one_line_and_nothing_is_made(
         ((True, None, "steps"), "jobs=True must be"),
         ((1, -1, "steps"), "job_timeout=-1 must be"),
         ((1, "1h", "steps"), "job_timeout='1h' must be"),
-        ((1, None, "none"), "fairness='none' must be one of steps, parameters, seconds"),
+        ((1, None, "none"), "match='none' must be one of steps, parameters, seconds"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: tuple[Any, Any, Any], complaint: str) -> None:

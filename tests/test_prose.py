@@ -102,15 +102,6 @@ NOT_YET = frozenset(
         coordnet/ranges.py
         coordnet/rendering/occupancy_grid.py
         coordnet/rendering/volume.py
-        coordnet/reports/conclude.py
-        coordnet/reports/figures.py
-        coordnet/reports/frequencies.py
-        coordnet/reports/page.py
-        coordnet/reports/report.py
-        coordnet/reports/results.py
-        coordnet/reports/statistics.py
-        coordnet/reports/tables.py
-        coordnet/reports/variants.py
         coordnet/runs/metrics_file.py
         coordnet/signals/base.py
         coordnet/signals/images/analytic.py
@@ -131,8 +122,6 @@ NOT_YET = frozenset(
         coordnet/signals/synthetic/solids.py
         coordnet/signals/synthetic/sphere.py
         coordnet/signals/synthetic/synthetic_scene.py
-        coordnet/sweeps/jobs.py
-        coordnet/sweeps/matching.py
         coordnet/sweeps/sweep.py
         coordnet/training/assemble.py
         coordnet/training/batches.py

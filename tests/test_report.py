@@ -16,22 +16,22 @@ from support import SMALL, make_config
 
 from coordnet.cli.report import main as report_command
 from coordnet.errors import UserError
-from coordnet.reports.figures import curve
+from coordnet.reports.figures import mean_curve
 from coordnet.reports.frequencies import (
-    FLOOR,
     KINDS,
-    columns,
+    MIN_ERROR,
+    error_columns,
     error_map,
     first_beyond,
     learned_table,
     training_nyquist,
 )
-from coordnet.reports.report import summary, write_report
-from coordnet.reports.results import load
-from coordnet.reports.tables import difference_table, markdown, row_table
-from coordnet.reports.variants import equal_seconds, fairness, job_names, main_score, make_rows
+from coordnet.reports.report import summary_lines, write_report
+from coordnet.reports.results import load_sweep
+from coordnet.reports.tables import difference_table, markdown, variant_table
+from coordnet.reports.variants import equal_seconds, job_names, main_score, make_variants, matching_rule
 from coordnet.runs.directory import lock_run_dir
-from coordnet.sweeps.sweep import create_sweep, read_sweep
+from coordnet.sweeps.sweep import FORMAT, create_sweep, read_sweep
 from coordnet.training.run import start
 
 Metrics = Mapping[str, Sequence[float]]
@@ -73,7 +73,7 @@ def job(
 
 
 def write_sweep(
-    directory: Path, jobs: Sequence[dict[str, Any]], reference: str | None = None, fairness: str = "steps"
+    directory: Path, jobs: Sequence[dict[str, Any]], reference: str | None = None, match: str = "steps"
 ) -> Path:
     listed = []
     for i, one in enumerate(jobs):
@@ -88,10 +88,10 @@ def write_sweep(
                 writer.writeheader()
                 writer.writerows(one["history"])
     sweep = {
-        "format": 2,
+        "format": FORMAT,
         "command": ["coordnet", "train", "a=b c"],
         "reference": reference,
-        "fairness": fairness,
+        "match": match,
     }
     (directory / "sweep.json").write_text(json.dumps(sweep | {"jobs": listed}))
     return directory
@@ -102,49 +102,54 @@ def ends(value: float) -> Metrics:
     return {"test/psnr": (value - 20, value - 10, value)}
 
 
-def rows_of(directory: Path) -> list[dict[str, str]]:
-    sweep = load(directory)
-    return row_table(sweep, make_rows(sweep))
+def variants_of(directory: Path) -> list[dict[str, str]]:
+    sweep = load_sweep(directory)
+    return variant_table(sweep, make_variants(sweep))
 
 
 def differences_of(directory: Path) -> list[dict[str, str]]:
-    sweep = load(directory)
-    return difference_table(sweep, make_rows(sweep), ["test/psnr"])
+    sweep = load_sweep(directory)
+    return difference_table(sweep, make_variants(sweep), ["test/psnr"])
 
 
-# Rows
+# Variants
 
 
-def test_seeds_and_signals_are_replicates_of_a_row(tmp_path: Path) -> None:
+def test_seeds_and_signals_are_replicates_of_a_variant(tmp_path: Path) -> None:
     jobs = [job(label, seed, signal) for label in ("none", "gauss") for signal in "ab" for seed in (0, 1)]
-    table = rows_of(write_sweep(tmp_path, jobs))
-    assert [(line["row"], line["n"]) for line in table] == [("none", "4"), ("gauss", "4")]
+    table = variants_of(write_sweep(tmp_path, jobs))
+    assert [(line["variant"], line["n"]) for line in table] == [("none", "4"), ("gauss", "4")]
 
 
-def test_what_else_is_swept_within_a_label_makes_rows_of_its_own(tmp_path: Path) -> None:
+def test_what_else_is_swept_within_a_label_makes_variants_of_its_own(tmp_path: Path) -> None:
     jobs = [
         *(job("a", seed, overrides=[f"lr={lr}"]) for lr in (1, 2) for seed in (0, 1)),
         job("b", overrides=["lr=1"]),
     ]
-    assert [line["row"] for line in rows_of(write_sweep(tmp_path, jobs))] == ["a lr=1", "a lr=2", "b"]
+    assert [line["variant"] for line in variants_of(write_sweep(tmp_path, jobs))] == ["a lr=1", "a lr=2", "b"]
 
 
-def test_without_labels_rows_are_named_by_what_was_swept(tmp_path: Path) -> None:
+def test_without_labels_variants_are_named_by_what_was_swept(tmp_path: Path) -> None:
     jobs = [job(seed=s, overrides=["max_steps=5", f"encoding={e}"]) for e in ("x", "y") for s in (0, 1)]
-    sweep = load(write_sweep(tmp_path, jobs))
-    assert [row.name for row in make_rows(sweep)] == ["encoding=x", "encoding=y"]
+    sweep = load_sweep(write_sweep(tmp_path, jobs))
+    assert [variant.name for variant in make_variants(sweep)] == ["encoding=x", "encoding=y"]
     assert job_names(sweep)[1] == "encoding=x seed=1"
 
 
-def test_where_only_signals_were_swept_they_are_the_rows(tmp_path: Path) -> None:
+def test_where_only_signals_were_swept_they_are_the_variants(tmp_path: Path) -> None:
     jobs = [job(seed=s, overrides=[f"signal.size={n}"]) for n in (8, 16) for s in (0, 1)]
-    table = rows_of(write_sweep(tmp_path, jobs))
-    assert [(line["row"], line["n"]) for line in table] == [("signal.size=8", "2"), ("signal.size=16", "2")]
+    table = variants_of(write_sweep(tmp_path, jobs))
+    assert [(line["variant"], line["n"]) for line in table] == [
+        ("signal.size=8", "2"),
+        ("signal.size=16", "2"),
+    ]
 
 
-def test_a_sweep_over_seeds_alone_is_one_row_without_differences(tmp_path: Path) -> None:
+def test_a_sweep_over_seeds_alone_is_one_variant_without_differences(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path, [job(seed=0, metrics=ends(30)), job(seed=1, metrics=ends(32))])
-    assert [(line["row"], line["test PSNR"]) for line in rows_of(directory)] == [("mine", "31.00 ± 1.41")]
+    assert [(line["variant"], line["test PSNR"]) for line in variants_of(directory)] == [
+        ("mine", "31.00 ± 1.41")
+    ]
     assert differences_of(directory) == []
     write_report(directory)
     assert "Paired differences" not in (directory / "report.md").read_text()
@@ -161,8 +166,8 @@ def test_known_metrics_come_first_and_what_has_one_per_frequency_does_not_come(t
     )
     values = dict.fromkeys(names, (1.0, 1.0, 0.123456))
     jobs = [job("a", metrics=values), job("b", metrics={"late/psnr": (1.0,) * 3})]
-    first, second = rows_of(write_sweep(tmp_path, jobs))
-    shown = ["row", "n", "parameters", "NMSE beyond", "other/iou", "late/psnr", "seconds"]
+    first, second = variants_of(write_sweep(tmp_path, jobs))
+    shown = ["variant", "n", "parameters", "NMSE beyond", "other/iou", "late/psnr", "seconds"]
     assert list(first) == list(second) == shown
     assert list(first.values()) == ["a", "1", "1,000", "0.1235", "0.1235", "–", "10.0"]
     assert second["late/psnr"] == "1.00" and second["other/iou"] == "–"
@@ -170,18 +175,24 @@ def test_known_metrics_come_first_and_what_has_one_per_frequency_does_not_come(t
 
 def test_curves_show_the_test_score_where_there_is_one(tmp_path: Path) -> None:
     values = {"train/psnr": (1.0,) * 3, "val/psnr": (1.0,) * 3, "test/ssim": (1.0,) * 3}
-    assert main_score(make_rows(load(write_sweep(tmp_path / "1", [job("a", metrics=values)])))) == "test/ssim"
+    assert (
+        main_score(make_variants(load_sweep(write_sweep(tmp_path / "1", [job("a", metrics=values)]))))
+        == "test/ssim"
+    )
     values.pop("test/ssim")
-    assert main_score(make_rows(load(write_sweep(tmp_path / "2", [job("a", metrics=values)])))) == "val/psnr"
+    assert (
+        main_score(make_variants(load_sweep(write_sweep(tmp_path / "2", [job("a", metrics=values)]))))
+        == "val/psnr"
+    )
 
 
 def test_markdown_has_cells_of_equal_width_and_no_bar_within_one() -> None:
-    lines = markdown([{"row": "a|b", "n": "1"}, {"row": "longer", "n": "12,345"}])
+    lines = markdown([{"variant": "a|b", "n": "1"}, {"variant": "longer", "n": "12,345"}])
     assert lines == [
-        "| row    |      n |",
-        "| ------ | ------ |",
-        "| a\\|b   |      1 |",
-        "| longer | 12,345 |",
+        "| variant |      n |",
+        "| ------- | ------ |",
+        "| a\\|b    |      1 |",
+        "| longer  | 12,345 |",
     ]
 
 
@@ -199,14 +210,14 @@ def test_differences_are_paired_by_signal_and_seed(tmp_path: Path) -> None:
     # 4.302653 is the 97.5 % quantile of Student's distribution with 2 degrees of freedom.
     low, high = (2 + sign * 4.302653 / math.sqrt(3) for sign in (-1, 1))
     assert line == {
-        "row": "gauss",
+        "variant": "gauss",
         "minus": "none",
         "pairs": "3",
         "test PSNR": f"+2.00 [{low:.2f}, +{high:.2f}]",
     }
 
 
-def test_each_row_is_compared_with_the_reference_and_with_the_row_above(tmp_path: Path) -> None:
+def test_each_variant_is_compared_with_the_reference_and_with_the_variant_above(tmp_path: Path) -> None:
     levels = {"a": 20.0, "b": 25.0, "c": 31.0}
     jobs = [
         job(n, s, metrics=ends(v + s * len(n) + (n == "c") * s / 10))
@@ -214,25 +225,27 @@ def test_each_row_is_compared_with_the_reference_and_with_the_row_above(tmp_path
         for s in (0, 1)
     ]
     first = differences_of(write_sweep(tmp_path / "1", jobs))
-    assert [(line["row"], line["minus"]) for line in first] == [("b", "a"), ("c", "a"), ("c", "b")]
+    assert [(line["variant"], line["minus"]) for line in first] == [("b", "a"), ("c", "a"), ("c", "b")]
     assert first[0]["test PSNR"] == "+5.00"
     assert first[1]["test PSNR"] == "+11.05 [+10.41, +11.69] *"
     second = differences_of(write_sweep(tmp_path / "2", jobs, reference="b"))
-    assert [(line["row"], line["minus"]) for line in second] == [("a", "b"), ("c", "b")]
+    assert [(line["variant"], line["minus"]) for line in second] == [("a", "b"), ("c", "b")]
     assert second[0]["test PSNR"] == "-5.00"
 
 
-def test_rows_that_share_no_signal_have_no_difference(tmp_path: Path) -> None:
-    jobs = [job(row, signal=signal) for row, signals in {"a": "vw", "b": "xy"}.items() for signal in signals]
+def test_variants_that_share_no_signal_have_no_difference(tmp_path: Path) -> None:
+    jobs = [
+        job(label, signal=signal) for label, signals in {"a": "vw", "b": "xy"}.items() for signal in signals
+    ]
     (line,) = differences_of(write_sweep(tmp_path, jobs))
     assert (line["pairs"], line["test PSNR"]) == ("0", "–")
 
 
-def test_rows_with_a_signal_of_their_own_are_paired_by_seed(tmp_path: Path) -> None:
+def test_variants_with_a_signal_of_their_own_are_paired_by_seed(tmp_path: Path) -> None:
     scores = {"straight": [20.0, 24.0], "turned": [17.0, 23.0]}
     jobs = [
-        job(row, seed, signal=row, metrics=ends(score))
-        for row, found in scores.items()
+        job(label, seed, signal=label, metrics=ends(score))
+        for label, found in scores.items()
         for seed, score in enumerate(found)
     ]
     (line,) = differences_of(write_sweep(tmp_path, jobs))
@@ -241,22 +254,34 @@ def test_rows_with_a_signal_of_their_own_are_paired_by_seed(tmp_path: Path) -> N
     assert line["test PSNR"] == f"-2.00 [{-2 - 12.7062:.2f}, +{-2 + 12.7062:.2f}]"
 
 
-def test_a_reference_that_was_not_run_is_replaced_by_the_first_row(tmp_path: Path) -> None:
+def test_the_report_counts_the_seeds_and_signals_of_one_variant(tmp_path: Path) -> None:
+    jobs = [job(label, seed, signal=label) for label in "abc" for seed in (0, 1, 2)]
+    write_report(write_sweep(tmp_path / "1", jobs))
+    text = (tmp_path / "1" / "report.md").read_text()
+    assert "over 3 seeds and 1 signal per variant" in text and "hold for other seeds" in text
+    write_report(write_sweep(tmp_path / "2", [*jobs, job("a", 0, signal="d")]))
+    text = (tmp_path / "2" / "report.md").read_text()
+    assert "over 3 seeds and 1 to 2 signals per variant" in text and "hold for other seeds" not in text
+    write_report(write_sweep(tmp_path / "3", [job("a"), job("b")]))
+    assert "deviations" not in (tmp_path / "3" / "report.md").read_text()
+
+
+def test_a_reference_that_was_not_run_is_replaced_by_the_first_variant(tmp_path: Path) -> None:
     (line,) = differences_of(write_sweep(tmp_path, [job("a"), job("b")], reference="none"))
     assert line["minus"] == "a"
 
 
-# Fairness
+# Equal steps, parameters or seconds
 
 
 def said(directory: Path) -> str:
-    sweep = load(directory)
-    return fairness(sweep, make_rows(sweep))
+    sweep = load_sweep(directory)
+    return matching_rule(sweep, make_variants(sweep))
 
 
 def test_equal_steps_are_said_or_that_they_are_not_equal(tmp_path: Path) -> None:
     jobs = [job("a"), job("b"), job("c", steps=(0,))]
-    assert "every trained method takes 100 steps" in said(write_sweep(tmp_path / "1", jobs))
+    assert "every trained variant takes 100 steps" in said(write_sweep(tmp_path / "1", jobs))
     jobs[1]["config"]["max_steps"] = 1200
     assert "jobs take 100 or 1,200 steps" in said(write_sweep(tmp_path / "2", jobs))
 
@@ -264,27 +289,30 @@ def test_equal_steps_are_said_or_that_they_are_not_equal(tmp_path: Path) -> None
 def test_equal_parameters_are_held_within_two_percent_of_the_reference(tmp_path: Path) -> None:
     jobs = [job("a", parameters=1000), job("b", parameters=1019), job("c", steps=(0,), parameters=0)]
     words = said(write_sweep(tmp_path / "1", jobs, "a", "parameters"))
-    assert "the 1,000 of a" in words and "except" not in words
+    assert "the 1,000 parameters of a" in words and "except" not in words
     jobs.append(job("d", parameters=1021))
     assert "except that d has 1,021 (+2%)" in said(write_sweep(tmp_path / "2", jobs, "a", "parameters"))
 
 
 def test_equal_parameters_may_take_a_width_for_each_signal(tmp_path: Path) -> None:
     jobs = [job("a", signal=s, overrides=[f"network.width={w}"]) for s, w in (("x", 10), ("y", 12))]
-    assert [line["row"] for line in rows_of(write_sweep(tmp_path, jobs, fairness="parameters"))] == ["a"]
+    assert [line["variant"] for line in variants_of(write_sweep(tmp_path, jobs, match="parameters"))] == ["a"]
 
 
-def test_equal_seconds_read_every_trained_method_where_the_quickest_ended(tmp_path: Path) -> None:
+def test_equal_seconds_interpolate_every_trained_variant_where_the_quickest_ended(tmp_path: Path) -> None:
     jobs = [
         job("quick", speed=0.1),
         job("slow", speed=0.4),
         job("killed", speed=0.01, status="running"),
         job("cubic", steps=(0,), metrics={"test/psnr": (27.0,)}),
     ]
-    directory = write_sweep(tmp_path, jobs, fairness="seconds")
-    assert equal_seconds(load(directory)) == 10
+    directory = write_sweep(tmp_path, jobs, match="seconds")
+    assert equal_seconds(load_sweep(directory)) == 10
     assert "at 10 s of training" in said(directory)
-    table = {line["row"]: (line["test PSNR"], line["steps"], line["seconds"]) for line in rows_of(directory)}
+    table = {
+        line["variant"]: (line["test PSNR"], line["steps"], line["seconds"])
+        for line in variants_of(directory)
+    }
     # At 10 s the slow one is at step 25 of its 100, half way between its first two evaluations.
     assert table["quick"] == ("30.00", "100", "10.0")
     assert table["slow"] == ("15.00", "25", "10.0")
@@ -340,19 +368,22 @@ def test_what_is_not_finished_is_flagged_and_left_out_and_the_others_are_as_they
     assert reasons[10].startswith("status.json is damaged:")
     assert reasons[12] == "train/loss is nan at step 51; 50 of 100 steps are missing"
     assert reasons[13] == "100 of 100 steps are missing" and reasons[14].startswith("KeyError; 100 of 100")
-    expected = rows_of(straight)
-    for line, before in zip(rows_of(sweep), expected, strict=True):
+    expected = variants_of(straight)
+    for line, before in zip(variants_of(sweep), expected, strict=True):
         assert line.pop("jobs").startswith(("5 damaged, 2 finished", "1 diverged, 1 failed, 2 finished"))
         assert line == before
     assert differences_of(sweep) == differences_of(straight)
     page = (sweep / "report.html").read_text()
-    assert "13 of 17 jobs are not finished" in page and "left out of all means" in page
+    assert (
+        "13 of 17 jobs have not finished" in page
+        and "All means, differences, curves and maps leave them out" in page
+    )
     assert "Traceback" not in page
 
 
-def test_a_row_of_which_nothing_finished_stays_in_the_table(tmp_path: Path) -> None:
+def test_a_variant_of_which_nothing_finished_stays_in_the_table(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path, [job("a", status="diverged", steps=(0,)), job("b"), job("c", steps=())])
-    jobs = [(line["row"], line["n"], line["jobs"], line["test PSNR"]) for line in rows_of(directory)]
+    jobs = [(line["variant"], line["n"], line["jobs"], line["test PSNR"]) for line in variants_of(directory)]
     assert jobs == [
         ("a", "0", "1 diverged", "–"),
         ("b", "1", "1 finished", "30.00"),
@@ -365,10 +396,10 @@ def test_a_row_of_which_nothing_finished_stays_in_the_table(tmp_path: Path) -> N
 @pytest.mark.parametrize("status", ["not started", "failed"])
 def test_a_sweep_without_any_result_has_a_report(tmp_path: Path, status: str) -> None:
     directory = write_sweep(
-        tmp_path, [job(label, status=status, steps=()) for label in "ab"], fairness="seconds"
+        tmp_path, [job(label, status=status, steps=()) for label in "ab"], match="seconds"
     )
     assert write_report(directory) == [status] * 2
-    assert "nothing to read yet" in (directory / "report.html").read_text()
+    assert "no trained job has finished" in (directory / "report.html").read_text()
 
 
 def test_a_job_that_is_running_is_not_taken_for_killed(tmp_path: Path) -> None:
@@ -385,7 +416,7 @@ def test_values_that_are_not_finite_are_shown_as_they_are(tmp_path: Path) -> Non
         *(job("c", seed, metrics={"test/psnr": (math.nan,) * 3}) for seed in (0, 1)),
     ]
     directory = write_sweep(tmp_path, jobs)
-    assert [line["test PSNR"] for line in rows_of(directory)] == ["inf ± nan", "nan ± nan", "nan ± nan"]
+    assert [line["test PSNR"] for line in variants_of(directory)] == ["inf ± nan", "nan ± nan", "nan ± nan"]
     assert not any("*" in line["test PSNR"] for line in differences_of(directory))
     write_report(directory)
 
@@ -408,7 +439,13 @@ def test_a_damaged_job_list_is_one_line(tmp_path: Path, change: dict[str, Any]) 
     if change == {"name": None}:
         broken["config"] = {}
     with pytest.raises(UserError, match="is damaged: its list of jobs"):
-        load(write_sweep(tmp_path, [broken]))
+        load_sweep(write_sweep(tmp_path, [broken]))
+
+
+def test_a_sweep_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text('{"format": 2, "fairness": "steps", "jobs": []}')
+    with pytest.raises(UserError, match=r"has format 2; this version reads format 3$"):
+        load_sweep(tmp_path)
 
 
 @pytest.mark.reliability("T24")
@@ -433,11 +470,11 @@ BANDS = ("band_error/0000-0002", "band_error/0002-0004", "band_error/0008-0011.3
 def test_bands_are_ordered_by_frequency_and_nothing_else_is_a_band(tmp_path: Path) -> None:
     names = (*BANDS, "band_error/in", "band_error/out", "band_psnr/0000-0002", "sine_error/k005")
     values = dict.fromkeys(names, (1.0,) * 3)
-    rows = make_rows(load(write_sweep(tmp_path, [job("a", metrics=values)])))
+    variants = make_variants(load_sweep(write_sweep(tmp_path, [job("a", metrics=values)])))
     bands, sines = KINDS
-    assert columns(rows, bands) == [BANDS[0], BANDS[1], BANDS[3], BANDS[2]]
-    assert list(learned_table(rows, bands)[0]) == ["row", "0–2", "2–4", "4–8", "8–11.3"]
-    assert columns(rows, sines) == ["sine_error/k005"]
+    assert error_columns(variants, bands) == [BANDS[0], BANDS[1], BANDS[3], BANDS[2]]
+    assert list(learned_table(variants, bands)[0]) == ["variant", "0–2", "2–4", "4–8", "8–11.3"]
+    assert error_columns(variants, sines) == ["sine_error/k005"]
 
 
 def test_the_map_is_the_mean_of_logarithms_at_shared_steps(tmp_path: Path) -> None:
@@ -448,10 +485,10 @@ def test_the_map_is_the_mean_of_logarithms_at_shared_steps(tmp_path: Path) -> No
         job("a", 2, metrics={low: (1e9,) * 2}, steps=(0, 50)),
         job("a", 3, metrics={low: (1e9,)}, steps=(0,)),
     ]
-    (row,) = make_rows(load(write_sweep(tmp_path, jobs)))
-    steps, errors = error_map(row, [low, high, empty])
+    (variant,) = make_variants(load_sweep(write_sweep(tmp_path, jobs)))
+    steps, errors = error_map(variant, [low, high, empty])
     assert steps.tolist() == [0, 100]
-    assert errors[:2] == pytest.approx(np.array([[0, (-2 + 1) / 2], [0, math.log10(FLOOR)]]))
+    assert errors[:2] == pytest.approx(np.array([[0, (-2 + 1) / 2], [0, math.log10(MIN_ERROR)]]))
     assert np.isnan(errors[2]).all()
 
 
@@ -460,7 +497,7 @@ def test_steps_until_learned_are_the_median_over_jobs(tmp_path: Path) -> None:
     curves = {0: (1.0, 0.05, 0.01), 1: (0.05, 0.5, 0.09), 2: (0.09, 0.01, 0.01)}
     jobs = [job("a", seed, metrics={low: values, high: (1.0, 0.05, 0.2)}) for seed, values in curves.items()]
     jobs += [job("b"), job("cubic", steps=(0,), metrics={low: (0.01,), high: (0.01,)})]
-    table = learned_table(make_rows(load(write_sweep(tmp_path, jobs))), KINDS[0])
+    table = learned_table(make_variants(load_sweep(write_sweep(tmp_path, jobs))), KINDS[0])
     assert [list(line.values()) for line in table] == [
         ["a", "50", "> 100"],
         ["b", "–", "–"],
@@ -475,12 +512,14 @@ def test_a_nyquist_frequency_is_marked_where_all_trained_jobs_have_the_same(tmp_
         job("b"),
         job("c", steps=(0,), metrics={"test/psnr": (1.0,)}, training_nyquist=4.0),
     ]
-    rows = make_rows(load(write_sweep(tmp_path / "1", jobs)))
-    assert training_nyquist(rows) == 8
-    assert columns(rows, KINDS[0])[first_beyond(rows, KINDS[0]) or 0] == "band_error/0008-0011.3"
+    variants = make_variants(load_sweep(write_sweep(tmp_path / "1", jobs)))
+    assert training_nyquist(variants) == 8
+    assert (
+        error_columns(variants, KINDS[0])[first_beyond(variants, KINDS[0]) or 0] == "band_error/0008-0011.3"
+    )
     jobs[1]["status"]["training_nyquist"] = 4.0
-    rows = make_rows(load(write_sweep(tmp_path / "2", jobs)))
-    assert training_nyquist(rows) is None and first_beyond(rows, KINDS[0]) is None
+    variants = make_variants(load_sweep(write_sweep(tmp_path / "2", jobs)))
+    assert training_nyquist(variants) is None and first_beyond(variants, KINDS[0]) is None
 
 
 def test_a_curve_is_the_mean_of_what_all_jobs_have(tmp_path: Path) -> None:
@@ -489,8 +528,8 @@ def test_a_curve_is_the_mean_of_what_all_jobs_have(tmp_path: Path) -> None:
         job("a", 1, metrics={"test/psnr": (12.0, 26.0)}, steps=(0, 100), speed=0.3),
         job("a", 2, metrics={"other/iou": (1.0,) * 3}),
     ]
-    (row,) = make_rows(load(write_sweep(tmp_path, jobs)))
-    line = curve(row, "test/psnr")
+    (variant,) = make_variants(load_sweep(write_sweep(tmp_path, jobs)))
+    line = mean_curve(variant, "test/psnr")
     assert line.steps.tolist() == [0, 100] and line.seconds == pytest.approx([0, 20])
     assert line.mean.tolist() == [11, 23] and line.std == pytest.approx([math.sqrt(2), math.sqrt(18)])
 
@@ -570,7 +609,7 @@ def test_markdown_and_page_have_the_same_parts(full: Path) -> None:
     titles = re.findall(r"^## (.*)", (full / "report.md").read_text(), re.MULTILINE)
     expected = [
         "Not finished",
-        "Rows",
+        "Variants",
         "Paired differences",
         "Curves",
         "Bands",
@@ -583,9 +622,9 @@ def test_markdown_and_page_have_the_same_parts(full: Path) -> None:
     assert "    coordnet train 'a=b c'\n" in (full / "report.md").read_text()
 
 
-def test_many_jobs_are_shown_by_one_picture_per_row(full: Path) -> None:
-    # Rows are those of "a" and "b" with two values of x each; two of the four drew something.
-    assert len(load(full).results) == 15
+def test_many_jobs_are_shown_by_one_picture_per_variant(full: Path) -> None:
+    # The variants are those of "a" and "b" with two values of x each; two of the four drew something.
+    assert len(load_sweep(full).results) == 15
     width, height = 60 + 8, 20 + 28
     assert imageio.imread(full / "contact_sheet.png").shape == (height + 4, 2 * width, 3)
 
@@ -605,10 +644,10 @@ def test_the_csv_file_has_every_metric_of_every_job(full: Path) -> None:
     assert lines[14]["sine_error/k005"] == "" and lines[14]["test/psnr"] == "1.5"
 
 
-def test_the_terminal_shows_rows_differences_and_what_is_not_finished(full: Path) -> None:
-    lines = summary(full)
-    assert lines[0].startswith("| row") and lines[7].startswith("| row     | minus")
-    assert lines[-2].startswith("1 of 15 jobs is not finished (1 failed), and left out")
+def test_the_terminal_shows_variants_differences_and_what_is_not_finished(full: Path) -> None:
+    lines = summary_lines(full)
+    assert lines[0].startswith("| variant") and lines[7].startswith("| variant | minus")
+    assert lines[-2].startswith("1 of 15 jobs has not finished (1 failed). All means")
     assert lines[-1] == "  14-b: failed: <script>alert(1)</script>; 90 of 100 steps are missing"
 
 
@@ -623,7 +662,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gauss": ["encoding=gaussian"],
         "cubic": ["baseline=bicubic"],
     }
-    jobs = [[f"label={label}", *row] for label, row in chosen.items()]
+    jobs = [[f"label={label}", *own] for label, own in chosen.items()]
     configs = [make_config(*SMALL, "max_steps=8", *overrides) for overrides in jobs]
     create_sweep(directory, jobs, configs)
     for listed in read_sweep(directory)["jobs"]:
@@ -638,22 +677,24 @@ def test_a_trained_sweep_is_reported_in_full(trained: Path, capsys: pytest.Captu
     assert re.search(r"\| gauss +\| none +\| +1 \| +[+-]\d", printed)
     page = (trained / "report.html").read_text()
     assert "the dashed line is at the training Nyquist frequency, 12" in page
-    assert all(word in page for word in ("float32", "Linux", "<h2>Bands</h2>", "What each job drew last"))
+    assert all(
+        word in page for word in ("float32", "Linux", "<h2>Bands</h2>", "The last picture of each job")
+    )
     lines = {line["label"]: line for line in read_csv(trained)}
     assert float(lines["gauss"]["train/psnr"]) > float(lines["none"]["train/psnr"])
     assert float(lines["cubic"]["train/psnr"]) > 100 and lines["cubic"]["parameters"] == "0"
 
 
-def test_a_single_run_is_a_table_of_one_row(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_run_is_a_table_of_one_variant(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted((trained / "1-gauss").iterdir())
     report_command([str(trained / "1-gauss")])
     printed = capsys.readouterr().out
-    assert printed.startswith("| row") and "\n| gauss" in printed and "report.html" not in printed
+    assert printed.startswith("| variant") and "\n| gauss" in printed and "report.html" not in printed
     assert sorted((trained / "1-gauss").iterdir()) == before
 
 
 def test_what_is_neither_a_sweep_nor_a_run_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no sweep: it has no sweep\.json"):
+    with pytest.raises(UserError, match=r"is not a sweep: it has no sweep\.json"):
         report_command([str(tmp_path)])
     with pytest.raises(UserError, match="does not exist"):
         report_command([str(tmp_path / "none")])

@@ -1,4 +1,4 @@
-"""The ablations of the spectral bias: their rows run, settings are the papers', and what they show holds."""
+"""The ablations of the spectral bias: their variants run, settings are the papers', and what they show holds."""
 
 from functools import cache
 from itertools import product
@@ -24,7 +24,7 @@ from coordnet.training.assemble import assemble
 
 @cache
 def sweeper(ablation: str) -> Any:
-    """Rows and params as Hydra composes them."""
+    """Variants and params as Hydra composes them."""
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose("train", overrides=[f"ablation={ablation}"], return_hydra_config=True)
     return config.hydra.sweeper
@@ -32,14 +32,14 @@ def sweeper(ablation: str) -> Any:
 
 @cache
 def row_config(ablation: str, label: str, *overrides: str) -> dict[str, Any]:
-    return make_config(f"ablation={ablation}", *sweeper(ablation).rows[label], *overrides)
+    return make_config(f"ablation={ablation}", *sweeper(ablation).variants[label], *overrides)
 
 
 @pytest.mark.parametrize(
     "ablation", ["spectral_bias_1d", "spectral_bias_1d_paper", "rotation", "rotation_paper"]
 )
 def test_every_row_is_a_field_that_can_be_trained(ablation: str) -> None:
-    for label in sweeper(ablation).rows:
+    for label in sweeper(ablation).variants:
         config = row_config(ablation, label)
         check_config(config)
         model = assemble(config)
@@ -50,7 +50,7 @@ def test_every_row_is_a_field_that_can_be_trained(ablation: str) -> None:
 
 @pytest.mark.parametrize("ablation", ["spectral_bias_1d_paper", "rotation_paper"])
 def test_the_papers_rows_are_those_of_the_quick_sweep(ablation: str) -> None:
-    assert list(sweeper(ablation).rows) == list(sweeper(ablation.removesuffix("_paper")).rows)
+    assert list(sweeper(ablation).variants) == list(sweeper(ablation.removesuffix("_paper")).variants)
 
 
 def test_spectral_bias_1d_paper_is_that_of_rahaman() -> None:

@@ -11,11 +11,11 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args(argv).directory
-    from coordnet.reports.report import summary, where_to_look, write_report
+    from coordnet.reports.report import path_lines, summary_lines, write_report
     from coordnet.runs.directory import is_run
 
     if is_run(directory):
-        print("\n".join(summary(directory)))
+        print("\n".join(summary_lines(directory)))
     else:
         write_report(directory)
-        print("\n".join([*summary(directory), "", *where_to_look(directory)]))
+        print("\n".join([*summary_lines(directory), "", *path_lines(directory)]))

@@ -24,13 +24,13 @@ def main(argv: list[str]) -> None:
     from coordnet.sweeps.sweep import SWEEP
 
     if (options.directory / SWEEP).is_file():
-        from coordnet.reports.conclude import conclude
+        from coordnet.reports.finish import write_and_print_report
         from coordnet.sweeps.jobs import run_jobs
 
         try:
             run_jobs(options.directory, options.jobs, options.allow, options.job_timeout)
         finally:
-            all_finished = conclude(options.directory)
+            all_finished = write_and_print_report(options.directory)
         if not all_finished:
             sys.exit(1)
         return

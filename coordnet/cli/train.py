@@ -27,6 +27,7 @@ from coordnet.config.check import DICT_GROUPS, Config, check_config, check_flags
 from coordnet.config.shipped import config_dir
 from coordnet.console import say
 from coordnet.errors import STORAGE, Diverged, UserError
+from coordnet.runs import metrics_file
 from coordnet.runs.directory import ensure_unlocked
 from coordnet.sweeps.sweep import SETTINGS, check_settings
 
@@ -113,17 +114,17 @@ def register_plugins(allow: Sequence[str]) -> None:
     """Let Hydra 1.3 use a sweeper and a launcher that live inside this package."""
     plugins = Plugins.instance()
     from coordnet.sweeps.launcher import ProcessLauncher
-    from coordnet.sweeps.sweeper import RowsSweeper
+    from coordnet.sweeps.sweeper import VariantsSweeper
 
-    RowsSweeper.checked = staticmethod(checked)
-    RowsSweeper.tried = staticmethod(partial(try_out, allow=allow))
-    RowsSweeper.allow = ProcessLauncher.allow = allow
+    VariantsSweeper.checked = staticmethod(checked)
+    VariantsSweeper.tried = staticmethod(partial(try_out, allow=allow))
+    VariantsSweeper.allow = ProcessLauncher.allow = allow
     known = Plugins.is_in_toplevel_plugins_module
     own = ("coordnet.sweeps.sweeper.", "coordnet.sweeps.launcher.")
     Plugins.is_in_toplevel_plugins_module = staticmethod(  # type: ignore[assignment]
         lambda name: known(name) or name.startswith(own)
     )
-    for plugin in (RowsSweeper, ProcessLauncher):
+    for plugin in (VariantsSweeper, ProcessLauncher):
         plugins.register(plugin)
 
 
@@ -227,13 +228,10 @@ class Task:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 print(f"{title}: {error}", file=sys.stderr)
             return
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if is_main(name))
+        shown = "  ".join(
+            f"{name} {value:.4g}" for name, value in metrics.items() if metrics_file.is_main(name)
+        )
         say(f"{title}: {shown}\n  {directory}")
-
-
-def is_main(metric: str) -> bool:
-    """Whether a metric is one of the few that a line has room for."""
-    return metric.partition("/")[0] in ("train", "val", "test")
 
 
 class Validate(Callback):

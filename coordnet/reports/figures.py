@@ -1,4 +1,4 @@
-"""The pictures of a sweep: curves and heat maps as SVG, and a sheet of what its jobs drew."""
+"""The figures of a sweep: curves and heat maps as SVG, and a contact sheet of the jobs' pictures."""
 
 import io
 import math
@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 
 from coordnet import viz
 from coordnet.reports.frequencies import (
-    FLOOR,
-    TOP,
+    MAX_ERROR,
+    MIN_ERROR,
     Kind,
-    columns,
+    error_columns,
     error_map,
     first_beyond,
-    label,
-    learners,
+    frequency_label,
     shared_steps,
+    trained_results,
 )
 from coordnet.reports.results import Result, Sweep
-from coordnet.reports.tables import heading, number
-from coordnet.reports.variants import Row, job_names, main_score
+from coordnet.reports.tables import format_metric, heading
+from coordnet.reports.variants import Variant, job_names, main_score
 
 Values = NDArray[np.floating]
 
 STYLE: Any = {
-    # The same figure gives the same bytes.
+    # A fixed salt makes equal figures equal byte by byte.
     "svg.hashsalt": "coordnet",
     "font.size": 9,
     "axes.spines.top": False,
@@ -43,28 +43,32 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": "0.92",
 }
-MOST_COLORS = 10
-MOST_TICKS = 12
-MOST_PICTURES = 12
-# In inches.
+MAX_COLORS = 10
+MAX_TICKS = 12
+MAX_PICTURES = 12
+# Size of a panel in inches.
 PANEL_WIDTH, PANEL_HEIGHT = 2.4, 1.9
 
 
-def svg(figure: Figure) -> bytes:
+def _to_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
-def plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula."""
+def _escape(text: str) -> str:
+    """Escape dollar signs, which would start a formula in matplotlib."""
     return text.replace("$", r"\$")
 
 
 class Curve(NamedTuple):
-    """A metric of a row: at each step (s,), the mean over its jobs of the seconds and of the metric, and its deviation.
+    """A metric of a variant over training. A variant that is not trained has one step.
 
-    A row that is not trained has one step.
+    Attributes:
+        steps: Evaluated steps (s,).
+        seconds: Mean training seconds of the jobs at each step (s,).
+        mean: Mean of the metric over the jobs (s,).
+        std: Sample standard deviation of the metric over the jobs (s,).
     """
 
     steps: Values
@@ -73,9 +77,9 @@ class Curve(NamedTuple):
     std: Values
 
 
-def curve(row: Row, metric: str) -> Curve:
-    """Of the finished jobs that have the metric."""
-    results = [result for result in row.finished if metric in result.metrics]
+def mean_curve(variant: Variant, metric: str) -> Curve:
+    """Average a metric over the finished jobs that have the metric, at the steps that all of them share."""
+    results = [result for result in variant.finished if metric in result.metrics]
     steps = shared_steps(results)
     kept = [[m for m in result.history if m["step"] in steps] for result in results]
     seconds, values = (
@@ -86,13 +90,16 @@ def curve(row: Row, metric: str) -> Curve:
     return Curve(np.array(steps), seconds.mean(axis=0), values.mean(axis=0), std)
 
 
-def curves(rows: Sequence[Row], metric: str) -> bytes | None:
-    """A metric over steps and over seconds: the mean of each row's finished jobs within one standard deviation.
+def draw_curves(variants: Sequence[Variant], metric: str) -> bytes | None:
+    """Draw a metric over steps and over seconds: the mean of each variant's finished jobs within one deviation.
 
-    Dashed: rows that are not trained. Returns an SVG, or None where there is nothing to draw.
+    Dashed lines are variants that are not trained.
+
+    Returns:
+        An SVG, or None if no trained variant has the metric.
     """
-    found = {row.name: curve(row, metric) for row in rows if row.values(metric)}
-    trained = {row.name for row in rows if learners(row)}
+    found = {variant.name: mean_curve(variant, metric) for variant in variants if variant.values(metric)}
+    trained = {variant.name for variant in variants if trained_results(variant)}
     lines = [line for name, line in found.items() if name in trained]
     if not lines:
         return None
@@ -100,15 +107,17 @@ def curves(rows: Sequence[Row], metric: str) -> bytes | None:
         ncols = math.ceil(len(found) / 20)
         figure = Figure(figsize=(10 + 1.6 * ncols, 4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        for color, (name, line) in zip(colors(len(found)), found.items(), strict=True):
+        for color, (name, line) in zip(_colors(len(found)), found.items(), strict=True):
             for axes, x in zip(panels, (line.steps, line.seconds), strict=True):
                 if name in trained:
-                    axes.plot(x, line.mean, color=color, linewidth=1.5, label=plain(name))
+                    axes.plot(x, line.mean, color=color, linewidth=1.5, label=_escape(name))
                     axes.fill_between(
                         x, line.mean - line.std, line.mean + line.std, color=color, alpha=0.15, linewidth=0
                     )
                 else:
-                    axes.axhline(line.mean[-1], color=color, linewidth=1.2, linestyle="--", label=plain(name))
+                    axes.axhline(
+                        line.mean[-1], color=color, linewidth=1.2, linestyle="--", label=_escape(name)
+                    )
         ranges = {
             "steps": np.concatenate([line.steps for line in lines]),
             "seconds of training": np.concatenate([line.seconds for line in lines]),
@@ -120,15 +129,15 @@ def curves(rows: Sequence[Row], metric: str) -> bytes | None:
             axes.set_xlim(0, points.max() or 1)
             axes.set_xlabel(unit)
             axes.grid(True)
-        limits(panels[0], found, trained, metric)
+        _set_limits(panels[0], found, trained, metric)
         panels[0].set_ylabel(heading(metric))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, ncols=ncols)
-        return svg(figure)
+        return _to_svg(figure)
 
 
-def limits(axes: Axes, found: Mapping[str, Curve], trained: Set[str], metric: str) -> None:
-    """Fit the y axis to what is trained, and to what is not where that is not far off."""
+def _set_limits(axes: Axes, found: Mapping[str, Curve], trained: Set[str], metric: str) -> None:
+    """Fit the y axis to the trained variants, and to the untrained variants that are near."""
     lines = [found[name] for name in trained & found.keys()]
     if metric.endswith("nmse") and any((line.mean > 0).any() for line in lines):
         axes.set_yscale("log")
@@ -143,24 +152,27 @@ def limits(axes: Axes, found: Mapping[str, Curve], trained: Set[str], metric: st
     axes.set_ylim(float(low - margin), float(high + margin))
 
 
-def colors(count: int) -> list[Any]:
-    """Ten that are easy to tell apart, or as many as needed from dark to bright."""
-    if count <= MOST_COLORS:
+def _colors(count: int) -> list[Any]:
+    """Return up to ten distinct colors, or a range of hues for more."""
+    if count <= MAX_COLORS:
         return list(matplotlib.color_sequences["tab10"][:count])
     return list(colormaps["turbo"](np.linspace(0.05, 0.95, count)))
 
 
-def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
-    """The error of each part of the spectrum over steps, a panel per trained row.
+def draw_heat_maps(variants: Sequence[Variant], kind: Kind) -> bytes | None:
+    """Draw the error of each part of the spectrum over steps, one panel per trained variant.
 
-    A dashed line marks the training Nyquist frequency. Returns an SVG, or None where there is nothing to draw.
+    A dashed line marks the training Nyquist frequency.
+
+    Returns:
+        An SVG, or None if no trained variant has such errors.
     """
-    names = columns(rows, kind)
-    maps = {row.name: error_map(row, names) for row in rows if learners(row)}
+    names = error_columns(variants, kind)
+    maps = {variant.name: error_map(variant, names) for variant in variants if trained_results(variant)}
     maps = {name: found for name, found in maps.items() if np.isfinite(found[1]).any()}
     if not maps:
         return None
-    beyond = first_beyond(rows, kind)
+    beyond = first_beyond(variants, kind)
     ncols = min(4, len(maps))
     nrows = -(-len(maps) // ncols)
     width, height = 0.9 + PANEL_WIDTH * ncols + 0.8, 0.6 + PANEL_HEIGHT * nrows
@@ -175,10 +187,10 @@ def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
                 (PANEL_WIDTH - 0.3) / width,
                 (PANEL_HEIGHT - 0.5) / height,
             )
-            axes = figure.add_axes(place, title=plain(name))
-            image = draw_map(axes, steps, errors)
-            ticks = range(0, len(names), -(-len(names) // MOST_TICKS))
-            axes.set_yticks(ticks, [label(names[t], kind) if across == 0 else "" for t in ticks])
+            axes = figure.add_axes(place, title=_escape(name))
+            image = _draw_map(axes, steps, errors)
+            ticks = range(0, len(names), -(-len(names) // MAX_TICKS))
+            axes.set_yticks(ticks, [frequency_label(names[t], kind) if across == 0 else "" for t in ticks])
             if beyond is not None:
                 axes.axhline(beyond - 0.5, color="deepskyblue", linewidth=1.5, linestyle="--")
             if i + ncols >= len(maps):
@@ -186,46 +198,50 @@ def heat_maps(rows: Sequence[Row], kind: Kind) -> bytes | None:
         bar = figure.add_axes((1 - 0.75 / width, 0.5 / height, 0.15 / width, 1 - 0.9 / height))
         figure.colorbar(image, cax=bar)
         bar.set_title("log10", fontsize=8)
-        return svg(figure)
+        return _to_svg(figure)
 
 
-def draw_map(axes: Axes, steps: Values, errors: Values) -> Any:
-    """Cells around each step, evenly high; the first one starts at step 0."""
+def _draw_map(axes: Axes, steps: Values, errors: Values) -> Any:
+    """Draw one cell per step and part; cells are equally high, and the first starts at step 0."""
     middles = (steps[1:] + steps[:-1]) / 2
     last = steps[-1] or 1
     across = np.concatenate([[0], middles, [last]])
     up = np.arange(len(errors) + 1) - 0.5
-    colors = Normalize(math.log10(FLOOR), math.log10(TOP))
-    image = axes.pcolormesh(across, up, errors, cmap="magma", norm=colors, rasterized=True)
+    norm = Normalize(math.log10(MIN_ERROR), math.log10(MAX_ERROR))
+    image = axes.pcolormesh(across, up, errors, cmap="magma", norm=norm, rasterized=True)
     axes.set_xscale("symlog", linthresh=float(steps[1]) if len(steps) > 1 else 1.0, linscale=0.3)
     axes.set_facecolor("0.85")
     return image
 
 
-def contact_sheet(directory: Path, sweep: Sweep, rows: Sequence[Row]) -> viz.Picture | None:
-    """The last picture of every job, or of the first of each row where there are many; None where there are none."""
-    few = len(sweep.results) <= MOST_PICTURES
+def contact_sheet(directory: Path, sweep: Sweep, variants: Sequence[Variant]) -> viz.Picture | None:
+    """Arrange the last pictures of all jobs, or of the first job of each variant if there are many jobs.
+
+    Returns:
+        The contact sheet, or None if no job has a picture.
+    """
+    few = len(sweep.results) <= MAX_PICTURES
     names = dict(zip((result.run for result in sweep.results), job_names(sweep), strict=True))
-    score = main_score(rows)
+    score = main_score(variants)
     pictures: dict[str, viz.Picture] = {}
-    for row in rows:
-        found = ((result, last_picture(directory / result.run / "images")) for result in row.results)
+    for variant in variants:
+        found = ((result, _last_picture(directory / result.run / "images")) for result in variant.results)
         there = [(result, picture) for result, picture in found if picture is not None]
         for result, picture in there if few else there[:1]:
-            pictures[caption(names[result.run], result, score)] = picture
+            pictures[_caption(names[result.run], result, score)] = picture
     return viz.image_grid(pictures) if pictures else None
 
 
-def caption(name: str, result: Result, score: str | None) -> str:
+def _caption(name: str, result: Result, score: str | None) -> str:
     if not result.finished:
         return f"{name}: {result.status}"
     if score is None or score not in result.metrics:
         return name
-    return f"{name}: {heading(score)} {number(score, result.metrics[score])}"
+    return f"{name}: {heading(score)} {format_metric(score, result.metrics[score])}"
 
 
-def last_picture(folder: Path) -> viz.Picture | None:
-    """The newest one that is whole: a run that was killed may leave one that is not."""
+def _last_picture(folder: Path) -> viz.Picture | None:
+    """Read the newest picture that is whole; a killed run may leave a damaged file."""
     for file in sorted(folder.glob("target-prediction*.png"), reverse=True):
         try:
             return imageio.imread(file)

@@ -1,4 +1,4 @@
-"""A report as Markdown, and as one HTML page that needs nothing besides itself."""
+"""A report as Markdown and as one self-contained HTML page."""
 
 import base64
 import re
@@ -42,18 +42,19 @@ a { color: #1857a4; }
 }
 """
 
+# Columns of long text.
 LONG = ("reason", "value")
 
 
-class Picture(NamedTuple):
-    """A picture of a report.
+class ReportFigure(NamedTuple):
+    """A figure of a report.
 
     Attributes:
-        name: Of its file beside the report.
-        alt: What it shows.
-        data: Of that file.
-        embedded: What the page holds in its place, of a type such as image/png.
-        type: That type.
+        name: Name of the file beside the report.
+        alt: Alternative text.
+        data: Content of the file.
+        embedded: Content of the image in the HTML page.
+        type: Media type of `embedded`, such as image/png.
     """
 
     name: str
@@ -64,22 +65,27 @@ class Picture(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of a report: a title, words, a picture, a table, of which each but the title may lack.
+    """A part of a report.
 
     Attributes:
-        links: Whether the table's first column names directories beside the report.
-        warning: Whether the words are one.
+        title: Heading.
+        words: Text, or "".
+        figure: Figure, or None.
+        table: Table, or None.
+        links: True if the first column of the table names directories beside the report.
+        warning: True if the text is a warning.
     """
 
     title: str
     words: str = ""
-    picture: Picture | None = None
+    figure: ReportFigure | None = None
     table: Table | None = None
     links: bool = False
     warning: bool = False
 
 
 def to_markdown(title: str, command: Sequence[str], sections: Sequence[Section]) -> str:
+    """Format a report as Markdown."""
     lines = [f"# {title}", ""]
     if command:
         lines += [f"    {shlex.join(command)}", ""]
@@ -87,19 +93,20 @@ def to_markdown(title: str, command: Sequence[str], sections: Sequence[Section])
         lines += [f"## {section.title}", ""]
         if section.words:
             lines += [section.words, ""]
-        if section.picture:
-            lines += [f"![{section.picture.alt}]({section.picture.name})", ""]
+        if section.figure:
+            lines += [f"![{section.figure.alt}]({section.figure.name})", ""]
         if section.table:
-            lines += [*markdown(linked(section.table) if section.links else section.table), ""]
+            lines += [*markdown(_with_links(section.table) if section.links else section.table), ""]
     return "\n".join(lines)
 
 
-def linked(table: Table) -> Table:
+def _with_links(table: Table) -> Table:
     first = next(iter(table[0]))
     return [line | {first: f"[{line[first]}]({quote(line[first])}/)"} for line in table]
 
 
 def to_html(title: str, command: Sequence[str], sections: Sequence[Section]) -> str:
+    """Format a report as HTML with embedded images."""
     parts = [
         "<!doctype html>",
         '<html lang="en">',
@@ -114,23 +121,23 @@ def to_html(title: str, command: Sequence[str], sections: Sequence[Section]) -> 
         if section.words:
             kind = ' class="warning"' if section.warning else ""
             parts.append(f"<p{kind}>{escape(section.words)}</p>")
-        if section.picture:
-            parts.append(image(section.picture))
+        if section.figure:
+            parts.append(_image(section.figure))
         if section.table:
-            parts += html_table(section.table, section.links)
+            parts += _html_table(section.table, section.links)
         parts.append("</section>")
     return "\n".join([*parts, "</body></html>", ""])
 
 
-def image(picture: Picture) -> str:
-    data = base64.b64encode(picture.embedded).decode()
-    shown = f'<img alt="{escape(picture.alt)}" src="data:{picture.type};base64,{data}">'
-    return f'<figure><a href="{quote(picture.name)}">{shown}</a></figure>'
+def _image(figure: ReportFigure) -> str:
+    data = base64.b64encode(figure.embedded).decode()
+    tag = f'<img alt="{escape(figure.alt)}" src="data:{figure.type};base64,{data}">'
+    return f'<figure><a href="{quote(figure.name)}">{tag}</a></figure>'
 
 
-def html_table(table: Table, links: bool) -> list[str]:
+def _html_table(table: Table, links: bool) -> list[str]:
     first = next(iter(table[0]))
-    heads = "".join(f"<th{kind(head)}>{escape(head)}</th>" for head in table[0])
+    heads = "".join(f"<th{_cell_class(head)}>{escape(head)}</th>" for head in table[0])
     lines = ["<div class=scroll><table>", f"<thead><tr>{heads}</tr></thead><tbody>"]
     for line in table:
         cells = []
@@ -139,13 +146,13 @@ def html_table(table: Table, links: bool) -> list[str]:
             if head == first and links:
                 text = f'<a href="{quote(cell)}/">{text}</a>'
             tag = "th" if head == first else "td"
-            cells.append(f"<{tag}{kind(head, cell)}>{text}</{tag}>")
+            cells.append(f"<{tag}{_cell_class(head, cell)}>{text}</{tag}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return [*lines, "</tbody></table></div>"]
 
 
-def kind(head: str, cell: str = "") -> str:
-    """The class of a cell."""
+def _cell_class(head: str, cell: str = "") -> str:
+    """Return the class attribute of a cell."""
     if head in LONG:
         return " class=long"
     if head in WORDS:

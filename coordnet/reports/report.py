@@ -1,4 +1,4 @@
-"""The report of a sweep: results.csv for programs; report.md, report.html and pictures for people."""
+"""The report of a sweep: results.csv for programs; report.md, report.html and figures for people."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 
-from coordnet.reports.figures import MOST_PICTURES, contact_sheet, curves, heat_maps
+from coordnet.reports.figures import MAX_PICTURES, contact_sheet, draw_curves, draw_heat_maps
 from coordnet.reports.frequencies import (
     KINDS,
     Kind,
@@ -17,10 +17,11 @@ from coordnet.reports.frequencies import (
     learned_table,
     training_nyquist,
 )
-from coordnet.reports.page import Picture, Section, to_html, to_markdown
-from coordnet.reports.results import Result, Sweep, load
+from coordnet.reports.page import ReportFigure, Section, to_html, to_markdown
+from coordnet.reports.results import Result, Sweep, load_sweep
 from coordnet.reports.statistics import CONFIDENCE
 from coordnet.reports.tables import (
+    count_statuses,
     difference_table,
     fault,
     fault_table,
@@ -28,11 +29,10 @@ from coordnet.reports.tables import (
     job_table,
     markdown,
     provenance_table,
-    row_table,
-    shown,
-    statuses,
+    score_columns,
+    variant_table,
 )
-from coordnet.reports.variants import Row, fairness, main_score, make_rows, reference_row
+from coordnet.reports.variants import Variant, main_score, make_variants, matching_rule, reference_variant
 from coordnet.runs.directory import write_bytes, write_text
 
 PAGE = "report.html"
@@ -41,23 +41,24 @@ SVG = "image/svg+xml"
 
 
 def write_report(directory: Path) -> list[str]:
-    """Write results.csv, report.md, report.html and their pictures into a sweep's directory.
+    """Write results.csv, report.md, report.html and their figures into a sweep's directory.
 
-    Returns each job's status.
+    Returns:
+        The status of each job.
     """
-    sweep = load(directory)
-    found = list(sections(directory, sweep))
+    sweep = load_sweep(directory)
+    found = list(_sections(directory, sweep))
     for section in found:
-        if section.picture:
-            write_bytes(directory / section.picture.name, section.picture.data)
-    write_text(directory / "results.csv", to_csv(sweep.results))
+        if section.figure:
+            write_bytes(directory / section.figure.name, section.figure.data)
+    write_text(directory / "results.csv", _to_csv(sweep.results))
     write_text(directory / "report.md", to_markdown(sweep.name, sweep.command, found))
     write_text(directory / PAGE, to_html(sweep.name, sweep.command, found))
     return [result.status for result in sweep.results]
 
 
-def to_csv(results: Sequence[Result]) -> str:
-    """One line per job: what became of it, what was swept, and the metrics of its last evaluation."""
+def _to_csv(results: Sequence[Result]) -> str:
+    """Format one line per job: status, swept values, and the metrics of the last evaluation."""
     lines = [
         {"job": r.job, "status": r.status, **r.overrides, "run": r.run, "parameters": r.parameters}
         | {"reason": fault(r)}
@@ -71,125 +72,139 @@ def to_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def sections(directory: Path, sweep: Sweep) -> Iterator[Section]:
-    rows = make_rows(sweep)
+def _sections(directory: Path, sweep: Sweep) -> Iterator[Section]:
+    variants = make_variants(sweep)
     if sweep.unfinished:
-        yield Section("Not finished", unfinished(sweep), table=fault_table(sweep), links=True, warning=True)
-    yield Section("Rows", f"{fairness(sweep, rows)} {replicates(sweep)}", table=row_table(sweep, rows))
-    if len(rows) > 1:
-        words = difference_rule(sweep, rows)
-        yield Section("Paired differences", words, table=difference_table(sweep, rows, shown(rows)))
-    yield from drawn(rows)
-    picture = sheet(directory, sweep, rows)
-    if picture:
-        yield Section("Pictures", picture.alt, picture)
-    yield Section("All jobs", "Metrics of the last evaluation.", table=job_table(sweep, rows), links=True)
+        yield Section("Not finished", _unfinished(sweep), table=fault_table(sweep), links=True, warning=True)
+    yield Section(
+        "Variants",
+        f"{matching_rule(sweep, variants)} {_replicates(sweep, variants)}",
+        table=variant_table(sweep, variants),
+    )
+    if len(variants) > 1:
+        words = _difference_rule(sweep, variants)
+        yield Section(
+            "Paired differences", words, table=difference_table(sweep, variants, score_columns(variants))
+        )
+    yield from _figures(variants)
+    sheet = _contact_sheet(directory, sweep, variants)
+    if sheet:
+        yield Section("Pictures", sheet.alt, sheet)
+    yield Section("All jobs", "Metrics of the last evaluation.", table=job_table(sweep, variants), links=True)
     provenance = provenance_table(sweep)
     if provenance:
         yield Section("How it was run", table=provenance)
 
 
-def drawn(rows: Sequence[Row]) -> Iterator[Section]:
-    score = main_score(rows)
-    lines = None if score is None else curves(rows, score)
+def _figures(variants: Sequence[Variant]) -> Iterator[Section]:
+    score = main_score(variants)
+    lines = None if score is None else draw_curves(variants, score)
     if score is not None and lines:
         words = (
-            f"{heading(score)}: the mean of each row's finished jobs, within one standard deviation. Dashed: rows that "
-            "are not trained."
+            f"{heading(score)}: the mean of each variant's finished jobs, within one standard deviation. Dashed lines "
+            "are variants that are not trained."
         )
         alt = f"{heading(score)} over steps and over seconds"
-        yield Section("Curves", words, Picture("curves.svg", alt, lines, lines, SVG))
+        yield Section("Curves", words, ReportFigure("curves.svg", alt, lines, lines, SVG))
     for kind in KINDS:
-        maps = heat_maps(rows, kind)
+        maps = draw_heat_maps(variants, kind)
         if maps:
-            alt = f"error of each {kind.part} over steps, by row"
+            alt = f"error of each {kind.part} over steps, by variant"
             name = f"{kind.part}s.svg"
-            words = f"{map_rule(rows, kind)} {learned_rule(kind)}"
+            words = f"{_map_rule(variants, kind)} {learned_rule(kind)}"
             yield Section(
                 f"{kind.part.capitalize()}s",
                 words,
-                Picture(name, alt, maps, maps, SVG),
-                learned_table(rows, kind),
+                ReportFigure(name, alt, maps, maps, SVG),
+                learned_table(variants, kind),
             )
 
 
-def sheet(directory: Path, sweep: Sweep, rows: Sequence[Row]) -> Picture | None:
-    pixels = contact_sheet(directory, sweep, rows)
+def _contact_sheet(directory: Path, sweep: Sweep, variants: Sequence[Variant]) -> ReportFigure | None:
+    pixels = contact_sheet(directory, sweep, variants)
     if pixels is None:
         return None
-    which = "each job" if len(sweep.results) <= MOST_PICTURES else "the first job of each row"
+    which = "each job" if len(sweep.results) <= MAX_PICTURES else "the first job of each variant"
     png = imageio.imwrite("<bytes>", pixels, extension=".png")
     jpeg = imageio.imwrite("<bytes>", pixels, extension=".jpg", quality=90, subsampling=0)
-    return Picture(SHEET, f"What {which} drew last.", png, jpeg, "image/jpeg")
+    return ReportFigure(SHEET, f"The last picture of {which}.", png, jpeg, "image/jpeg")
 
 
-def unfinished(sweep: Sweep) -> str:
+def _unfinished(sweep: Sweep) -> str:
     left_out = len(sweep.unfinished)
     return (
-        f"{left_out} of {len(sweep.results)} jobs {'is' if left_out == 1 else 'are'} not finished "
-        f"({statuses(sweep.unfinished)}), and left out of all means, differences, curves and maps."
+        f"{left_out} of {len(sweep.results)} jobs {'has' if left_out == 1 else 'have'} not finished "
+        f"({count_statuses(sweep.unfinished)}). All means, differences, curves and maps leave them out."
     )
 
 
-def replicates(sweep: Sweep) -> str:
-    signals, seeds = (len({result.pair[i] for result in sweep.results}) for i in range(2))
+def _replicates(sweep: Sweep, variants: Sequence[Variant]) -> str:
+    """Count the seeds and the signals of one variant."""
+    signals, seeds = (
+        sorted({len({result.pair[i] for result in variant.results}) for variant in variants})
+        for i in range(2)
+    )
     words = (
-        f"{count(seeds, 'seed')} and {count(signals, 'signal')}; n is how many jobs of the row have finished."
+        f"{_count(seeds, 'seed')} and {_count(signals, 'signal')} per variant; n is the number of finished jobs "
+        "of the variant."
     )
-    return words if signals * seeds == 1 else f"Means ± sample standard deviations over {words}"
+    return words if signals == seeds == [1] else f"Means ± sample standard deviations over {words}"
 
 
-def count(n: int, what: str) -> str:
-    return f"{n} {what}" + ("" if n == 1 else "s")
+def _count(numbers: Sequence[int], noun: str) -> str:
+    """Format rising numbers as "1 seed", "3 seeds" or "1 to 3 seeds"."""
+    words = " to ".join(str(n) for n in dict.fromkeys((numbers[0], numbers[-1])))
+    return f"{words} {noun}" + ("" if numbers[-1] == 1 else "s")
 
 
-def difference_rule(sweep: Sweep, rows: Sequence[Row]) -> str:
+def _difference_rule(sweep: Sweep, variants: Sequence[Variant]) -> str:
     words = (
-        f"Against {reference_row(sweep, rows).name}, the reference, and against the row above: the mean over jobs of "
-        "equal seed and signal (save for what of it a row sets itself), its "
-        f"{CONFIDENCE:.0%} interval (Student's t, two-sided), and * where that excludes zero. There is no interval "
-        "for a single pair, nor where all pairs differ by the same. The intervals are not widened for there being "
-        "many of them."
+        f"Each variant minus {reference_variant(sweep, variants).name}, the reference, and minus the variant above: "
+        "the mean over jobs of equal seed and signal (except for signal options that a variant itself sets), the "
+        f"{CONFIDENCE:.0%} interval of the mean (Student's t, two-sided), and * if the interval excludes zero. A "
+        "single pair has no interval, and neither have pairs that all differ by the same amount. The intervals are "
+        "not widened for multiple comparisons."
     )
-    pairs = {result.pair for result in sweep.finished}
-    signals = {signal for signal, _ in pairs}
-    if len(signals) == 1:
-        return f"{words} They speak of other seeds on this signal, not of other signals."
-    if len(pairs) > len(signals):
-        return f"{words} Several seeds of a signal count as so many pairs, though they share it."
+    pairs = [{result.pair for result in variant.finished} for variant in variants]
+    signals = [{signal for signal, _ in found} for found in pairs]
+    if max(map(len, signals)) == 1:
+        return f"{words} The intervals hold for other seeds, not for other signals."
+    if any(len(a) > len(b) for a, b in zip(pairs, signals, strict=True)):
+        return f"{words} Several seeds on one signal count as several pairs, although they share the signal."
     return words
 
 
-def map_rule(rows: Sequence[Row], kind: Kind) -> str:
-    marked = first_beyond(rows, kind) is not None
+def _map_rule(variants: Sequence[Variant], kind: Kind) -> str:
+    marked = first_beyond(variants, kind) is not None
     line = (
-        f"; the dashed line is at the training Nyquist frequency, {training_nyquist(rows):g}"
+        f"; the dashed line is at the training Nyquist frequency, {training_nyquist(variants):g}"
         if marked
         else ""
     )
     return (
-        f"log10 of the error energy of each {kind.part} over the target's energy in it, by step: black is a thousandth "
-        "or less, 0 as much error as target. "
+        f"log10 of the error energy of each {kind.part} over the target's energy in the {kind.part}, by step: "
+        "black is a thousandth or less, and 0 means as much error as target. "
         f"Frequencies are in cycles across the domain{line}."
     )
 
 
-def summary(directory: Path) -> list[str]:
-    """What a terminal shows: the rows, the differences of the main score, what is not finished, where to look."""
-    sweep = load(directory)
-    rows = make_rows(sweep)
-    score = main_score(rows)
-    lines = markdown(row_table(sweep, rows))
-    differences = difference_table(sweep, rows, [score]) if score else []
+def summary_lines(directory: Path) -> list[str]:
+    """Return the lines for the terminal: variants, differences of the main score, and unfinished jobs."""
+    sweep = load_sweep(directory)
+    variants = make_variants(sweep)
+    score = main_score(variants)
+    lines = markdown(variant_table(sweep, variants))
+    differences = difference_table(sweep, variants, [score]) if score else []
     if differences:
         lines += ["", *markdown(differences)]
-    lines += ["", fairness(sweep, rows)]
+    lines += ["", matching_rule(sweep, variants)]
     if sweep.unfinished:
-        lines += ["", unfinished(sweep), *(f"  {r.run}: {r.status}: {fault(r)}" for r in sweep.unfinished)]
+        lines += ["", _unfinished(sweep), *(f"  {r.run}: {r.status}: {fault(r)}" for r in sweep.unfinished)]
     return lines
 
 
-def where_to_look(directory: Path) -> list[str]:
+def path_lines(directory: Path) -> list[str]:
+    """Return the lines for the terminal that name the report and the command for TensorBoard."""
     return [
         f"report:       {directory / PAGE}",
         f"TensorBoard:  coordnet board {shlex.quote(str(directory))}",

@@ -1,4 +1,4 @@
-"""What became of each job of a sweep, read from its run directory; whatever state that is in."""
+"""Results of the jobs of a sweep, read from their run directories, also from incomplete and damaged ones."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from typing import Any
 
 from coordnet.errors import UserError
 from coordnet.runs import metrics_file
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import STATUS, is_run, read_status
 from coordnet.sweeps.sweep import read_sweep
 
@@ -17,19 +18,19 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Result:
-    """One job.
+    """The result of one job.
 
     Attributes:
-        job: Its number.
-        run: The name of its directory in the sweep's.
-        label: Of its row, or None.
-        overrides: What was swept, key to value.
-        config: As resolved before the run.
-        status: As `read_status` has it, but "incomplete" for a finished run whose metrics.csv ends early, and "damaged"
-            where files cannot be read.
-        reason: Why it is not finished; empty if it is.
-        facts: What status.json holds.
-        history: The rows of metrics.csv, up to the first damaged line.
+        job: Number of the job.
+        run: Name of the run directory in the sweep's directory.
+        label: Label of the job's variant, or None.
+        overrides: Swept keys and their values.
+        config: Resolved config of the run.
+        status: Status that `read_status` returns, but "incomplete" for a finished run whose metrics.csv ends early, and
+            "damaged" for files that cannot be read.
+        reason: Reason why the job has not finished; empty for a finished job.
+        facts: Content of status.json.
+        history: Rows of metrics.csv, up to the first damaged line.
     """
 
     job: int
@@ -44,36 +45,38 @@ class Result:
 
     @property
     def finished(self) -> bool:
+        """True if the job has finished and its files are whole."""
         return self.status == "finished"
 
     @property
     def trained(self) -> bool:
-        """False for an interpolation baseline, which has nothing to train."""
+        """True unless the job is an interpolation baseline, which has no parameters."""
         return not self.config["baseline"]
 
     @property
     def metrics(self) -> Metrics:
-        """Those of the last step; none before the first evaluation."""
+        """Metrics of the last evaluation; empty before the first evaluation."""
         return self.history[-1] if self.history else {}
 
     @property
     def steps(self) -> int:
-        """How many the job was to take."""
+        """Number of steps that the config asks for."""
         return int(self.config["max_steps"]) if self.trained else 0
 
     @property
     def steps_missing(self) -> int:
-        """From the last evaluation to the end."""
+        """Number of steps from the last evaluation to the end."""
         return self.steps - int(self.metrics.get("step", 0))
 
     @property
     def parameters(self) -> int | None:
+        """Number of trainable parameters, or None if status.json does not hold the number."""
         count = self.facts.get("parameters")
         return count if isinstance(count, int) else None
 
     @property
     def pair(self) -> tuple[str, Any]:
-        """What it shares with the jobs of other rows that it may be compared with: the signal and the seed."""
+        """Signal and seed, which this job shares with the jobs of other variants that it is compared with."""
         return json.dumps(self.config["signal"], sort_keys=True), self.config["seed"]
 
 
@@ -82,56 +85,57 @@ class Sweep:
     """A finished, failed or running sweep.
 
     Attributes:
-        name: Of the ablation.
-        command: That started it.
-        reference: The label of the row that others are compared with; None for the first row.
-        fairness: steps, parameters or seconds.
-        results: One per job.
+        name: Name of the ablation.
+        command: Command that started the sweep.
+        reference: Label of the variant that others are compared with; None for the first variant.
+        match: Quantity that is held equal between variants: "steps", "parameters" or "seconds".
+        results: Result of each job.
     """
 
     name: str
     command: Sequence[str]
     reference: str | None
-    fairness: str
+    match: str
     results: Sequence[Result]
 
     @property
     def finished(self) -> list[Result]:
+        """Results of the finished jobs."""
         return [result for result in self.results if result.finished]
 
     @property
     def unfinished(self) -> list[Result]:
+        """Results of all other jobs."""
         return [result for result in self.results if not result.finished]
 
 
-def load(directory: Path) -> Sweep:
-    """A sweep, or a single run as a sweep of one job.
+def load_sweep(directory: Path) -> Sweep:
+    """Read a sweep, or a single run as a sweep of one job.
 
     Raises:
-        UserError: The directory is neither, or its job list or the single run's config is damaged.
+        UserError: The directory is neither a sweep nor a run, or the job list or the single run's config is damaged.
     """
     if not directory.is_dir():
         raise UserError(f"{directory} does not exist")
-    sweep = alone(directory.resolve()) if is_run(directory) else read_sweep(directory)
+    sweep = _single_job_sweep(directory.resolve()) if is_run(directory) else read_sweep(directory)
     place = directory.resolve().parent if is_run(directory) else directory
     try:
-        results = [job_result(place, job) for job in sweep["jobs"]]
-        # What is read of every config later on.
+        results = [_job_result(place, job) for job in sweep["jobs"]]
+        # Later code reads these keys of every config.
         used = [(str(r.config["name"]), r.pair, r.steps, r.trained) for r in results]
         return Sweep(
             name=used[0][0],
             command=[str(word) for word in sweep["command"]],
             reference=sweep.get("reference"),
-            fairness=sweep.get("fairness", "steps"),
+            match=sweep.get("match", "steps"),
             results=results,
         )
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{directory} is damaged: its list of jobs or a config in it: {error!r}") from None
 
 
-def alone(run: Path) -> dict[str, Any]:
-    """The job list that a single run would be."""
-    from coordnet.runs.config_file import read_config
+def _single_job_sweep(run: Path) -> dict[str, Any]:
+    """Make the job list of a sweep that holds only this run."""
 
     config = read_config(run)
     job: dict[str, Any] = {
@@ -144,15 +148,15 @@ def alone(run: Path) -> dict[str, Any]:
     return {"command": [], "jobs": [job]}
 
 
-def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
+def _job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     run = directory / job["run"]
-    facts = read_facts(run)
-    history, damage = read_history(run / metrics_file.NAME)
+    facts = _read_facts(run)
+    history, damage = _read_history(run / metrics_file.NAME)
     found = Result(
         job=job["job"],
         run=job["run"],
         label=None if job["label"] is None else str(job["label"]),
-        overrides=swept(job["overrides"]),
+        overrides=_swept(job["overrides"]),
         config=job["config"],
         status=str(facts["status"]),
         reason=" ".join(str(facts.get("reason") or "").split()),
@@ -170,13 +174,14 @@ def job_result(directory: Path, job: Mapping[str, Any]) -> Result:
     return found
 
 
-def swept(overrides: Sequence[str]) -> dict[str, str]:
+def _swept(overrides: Sequence[str]) -> dict[str, str]:
+    """Split overrides into keys, without a leading plus, and values."""
     parts = (override.partition("=") for override in overrides)
     return {key.lstrip("+"): value for key, _, value in parts}
 
 
-def read_facts(run: Path) -> Mapping[str, Any]:
-    """What status.json holds, and a status whatever state that file is in."""
+def _read_facts(run: Path) -> Mapping[str, Any]:
+    """Read status.json; the result has a status even if the file is missing or damaged."""
     try:
         return read_status(run)
     except (UserError, OSError) as error:
@@ -185,8 +190,8 @@ def read_facts(run: Path) -> Mapping[str, Any]:
         return {"status": "damaged", "reason": str(error).replace(f"{run}/", "")}
 
 
-def read_history(path: Path) -> tuple[list[dict[str, float]], str]:
-    """Rows of metrics.csv up to the first damaged one, and what is wrong with that; "" if nothing is."""
+def _read_history(path: Path) -> tuple[list[dict[str, float]], str]:
+    """Read the rows of metrics.csv up to the first damaged row, and describe the damage; "" if all rows are whole."""
     try:
         rows, damage = metrics_file.read_valid_rows(path)
     except OSError as error:

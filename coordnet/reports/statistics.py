@@ -1,4 +1,4 @@
-"""Means over replicates, and paired differences with their intervals."""
+"""Means over replicates, and paired differences with confidence intervals."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,12 +12,12 @@ CONFIDENCE = 0.95
 
 
 class Mean(NamedTuple):
-    """Of replicates.
+    """Mean of replicates.
 
     Attributes:
-        n: How many.
-        mean: NaN for none.
-        std: Of the sample, over n - 1; NaN for fewer than two.
+        n: Number of replicates.
+        mean: Mean; NaN without replicates.
+        std: Sample standard deviation, over n - 1; NaN for fewer than two replicates.
     """
 
     n: int
@@ -26,13 +26,13 @@ class Mean(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Between two rows, over what they share.
+    """Mean difference between the paired jobs of two variants.
 
     Attributes:
-        pairs: How many.
-        mean: Of the differences; NaN for none.
-        half_width: Of the two-sided Student-t interval around the mean. NaN where there is none: for fewer than two
-            pairs, for pairs that all differ by the same (no spread to judge by), for values that are not finite.
+        pairs: Number of pairs.
+        mean: Mean of the differences; NaN without pairs.
+        half_width: Half width of the two-sided Student-t interval around the mean. NaN, which means no interval, for
+            fewer than two pairs, for pairs that all differ by the same amount, and for values that are not finite.
     """
 
     pairs: int
@@ -41,19 +41,22 @@ class Difference(NamedTuple):
 
     @property
     def low(self) -> float:
+        """Lower end of the interval."""
         return self.mean - self.half_width
 
     @property
     def high(self) -> float:
+        """Upper end of the interval."""
         return self.mean + self.half_width
 
     @property
     def excludes_zero(self) -> bool:
-        """False where there is no interval."""
+        """True if the interval exists and does not contain zero."""
         return abs(self.mean) > self.half_width
 
 
 def mean_and_std(values: Sequence[float]) -> Mean:
+    """Return the mean and the sample standard deviation of values."""
     array = np.array(values, np.float64)
     with np.errstate(all="ignore"):
         mean = float(array.mean()) if values else math.nan
@@ -64,7 +67,7 @@ def mean_and_std(values: Sequence[float]) -> Mean:
 def paired_difference(
     values: Mapping[Key, float], others: Mapping[Key, float], confidence: float = CONFIDENCE
 ) -> Difference:
-    """How much `values` are above `others`, over the keys that both have.
+    """Average `values - others` over the keys that both have.
 
     With n differences of mean m and sample standard deviation s the interval is m -+ t s / sqrt(n), where t is the
     (1 + confidence) / 2 quantile of Student's distribution with n - 1 degrees of freedom.
@@ -77,11 +80,11 @@ def paired_difference(
 
 
 def at_seconds(history: Sequence[Mapping[str, float]], seconds: float) -> dict[str, float]:
-    """The metrics of a run after some seconds of training, linear between its evaluations.
+    """Interpolate the metrics of a run linearly between its evaluations.
 
     Args:
-        history: Rows of metrics.csv, at least one; `seconds` rises.
-        seconds: Before the first row the first one holds, after the last row the last one.
+        history: Rows of metrics.csv, at least one, with rising "seconds".
+        seconds: Seconds of training. Before the first row and after the last row the metrics are constant.
     """
     times = [row["seconds"] for row in history]
     return {key: float(np.interp(seconds, times, [row[key] for row in history])) for key in history[-1]}

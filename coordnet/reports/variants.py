@@ -1,4 +1,4 @@
-"""Jobs that differ by seed and signal only are replicates of one row; rows are what an ablation compares."""
+"""The variants that an ablation compares. Jobs that differ by seed and signal only are replicates of one variant."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,111 +10,122 @@ from coordnet.sweeps.sweep import TOLERANCE
 
 
 @dataclass(frozen=True)
-class Row:
-    """Replicates.
+class Variant:
+    """A method of an ablation and its replicates.
 
     Attributes:
-        name: Its label, and what else was swept within it.
-        results: All of its jobs.
-        readings: What its finished jobs scored, in their order: at the last step or, where fairness is by seconds, at
-            the seconds that all of them reached.
+        name: Label, and the values that were swept within the label.
+        results: All jobs of the variant.
+        scores: Metrics of each finished job, in the order of `finished`: at the last step or, with match=seconds, at
+            the seconds that all jobs reached.
     """
 
     name: str
     results: Sequence[Result]
-    readings: Sequence[Metrics]
+    scores: Sequence[Metrics]
 
     @property
     def finished(self) -> list[Result]:
+        """Finished jobs."""
         return [result for result in self.results if result.finished]
 
     @property
     def trained(self) -> bool:
+        """True if some job trains; interpolation baselines do not."""
         return any(result.trained for result in self.results)
 
     def values(self, metric: str) -> list[float]:
-        """Of the replicates that have it."""
-        return [reading[metric] for reading in self.readings if metric in reading]
+        """Return a metric of each finished job that has the metric."""
+        return [score[metric] for score in self.scores if metric in score]
 
-    def minus(self, other: "Row", metric: str) -> Difference:
-        """Over jobs of equal seed and signal, save for what of the signal a row sets itself."""
-        swept = sorted(self.swept | other.swept)
+    def paired_difference_to(self, other: "Variant", metric: str) -> Difference:
+        """Compare two variants over jobs of equal seed and signal.
+
+        Signal options that a variant itself sets do not count: jobs that differ by them are still a pair.
+        """
+        swept = sorted(self._swept | other._swept)
         mine, others = (
             {
-                tuple(result.overrides.get(key) for key in swept): reading[metric]
-                for result, reading in zip(row.finished, row.readings, strict=True)
-                if metric in reading
+                tuple(result.overrides.get(key) for key in swept): score[metric]
+                for result, score in zip(variant.finished, variant.scores, strict=True)
+                if metric in score
             }
-            for row in (self, other)
+            for variant in (self, other)
         )
         return paired_difference(mine, others)
 
     @property
-    def swept(self) -> set[str]:
-        """The keys of seed and signal by which its jobs differ."""
+    def _swept(self) -> set[str]:
+        """Keys of seed and signal by which the jobs differ."""
         keys = {key for result in self.results for key in result.overrides if is_replicate(key)}
         return {key for key in keys if len({result.overrides.get(key) for result in self.results}) > 1}
 
 
-def make_rows(sweep: Sweep) -> list[Row]:
-    """In the order of the jobs."""
+def make_variants(sweep: Sweep) -> list[Variant]:
+    """Group the jobs of a sweep into variants, in the order of the jobs."""
     seconds = equal_seconds(sweep)
     groups: dict[str, list[Result]] = {}
-    for result, name in zip(sweep.results, row_names(sweep), strict=True):
+    for result, name in zip(sweep.results, _variant_names(sweep), strict=True):
         groups.setdefault(name, []).append(result)
     return [
-        Row(name, group, [read(r, seconds) for r in group if r.finished]) for name, group in groups.items()
+        Variant(name, group, [_score(result, seconds) for result in group if result.finished])
+        for name, group in groups.items()
     ]
 
 
-def read(result: Result, seconds: float | None) -> Metrics:
+def _score(result: Result, seconds: float | None) -> Metrics:
     return result.metrics if seconds is None or not result.trained else at_seconds(result.history, seconds)
 
 
 def equal_seconds(sweep: Sweep) -> float | None:
-    """Where fairness is by seconds: how long the quickest of the jobs that are trained and finished trained."""
-    if sweep.fairness != "seconds":
+    """Return the training seconds at which all jobs are compared.
+
+    Returns:
+        The time of the fastest finished trained job; None unless match=seconds and there is such a job.
+    """
+    if sweep.match != "seconds":
         return None
     return min((result.metrics["seconds"] for result in sweep.finished if result.trained), default=None)
 
 
-def reference_row(sweep: Sweep, rows: Sequence[Row]) -> Row:
-    """The one that the sweep names, if it was run; else the first."""
-    named = (row for row in rows if sweep.reference is not None and row.results[0].label == sweep.reference)
-    return next(named, rows[0])
+def reference_variant(sweep: Sweep, variants: Sequence[Variant]) -> Variant:
+    """Return the variant that the sweep names as the reference if it was run, else the first variant."""
+    label = sweep.reference
+    named = (variant for variant in variants if label is not None and variant.results[0].label == label)
+    return next(named, variants[0])
 
 
-def comparisons(sweep: Sweep, rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Each other row against the reference row, then against the row above it where that is another one."""
-    reference = reference_row(sweep, rows)
+def comparisons(sweep: Sweep, variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
+    """List the pairs to compare: each variant with the reference, and with the variant above unless they are equal."""
+    reference = reference_variant(sweep, variants)
     pairs = []
-    for above, row in zip([rows[-1], *rows], rows, strict=False):
-        if row is not reference:
-            pairs.append((row, reference))
-            if above is not reference and row is not rows[0]:
-                pairs.append((row, above))
+    for above, variant in zip([variants[-1], *variants], variants, strict=False):
+        if variant is not reference:
+            pairs.append((variant, reference))
+            if above is not reference and variant is not variants[0]:
+                pairs.append((variant, above))
     return pairs
 
 
-def row_names(sweep: Sweep) -> list[str]:
-    """A name per job: its label if it has one, and what else differs within that label but seed and signal."""
+def _variant_names(sweep: Sweep) -> list[str]:
+    """Name the variant of each job: the label, and all that differs within the label except seed and signal."""
     # Equal parameters may need another width for another signal.
-    chosen = ("network.width",) if sweep.fairness == "parameters" else ()
+    chosen = ("network.width",) if sweep.match == "parameters" else ()
     keys = {key for result in sweep.results for key in result.overrides}
     swept = [key for key in keys if len({r.overrides.get(key) for r in sweep.results}) > 1]
     if all(map(is_replicate, swept)) and not any(result.label for result in sweep.results):
-        # Nothing but signals and seeds differs: then it is signals that are compared.
-        return names(sweep, lambda key: key != "seed")
-    return names(sweep, lambda key: not is_replicate(key) and key not in chosen)
+        # If only signals and seeds differ, the signals are compared.
+        return _names(sweep, lambda key: key != "seed")
+    return _names(sweep, lambda key: not is_replicate(key) and key not in chosen)
 
 
 def job_names(sweep: Sweep) -> list[str]:
-    """A name per job: its label if it has one, and all that differs within that label."""
-    return names(sweep, lambda key: True)
+    """Name each job: the label, and all that differs within the label."""
+    return _names(sweep, lambda key: True)
 
 
-def names(sweep: Sweep, tells: Callable[[str], bool]) -> list[str]:
-    """By the keys that `tells` accepts; the name of the sweep where nothing differs."""
+def _names(sweep: Sweep, is_shown: Callable[[str], bool]) -> list[str]:
+    """Name each job by its label and the keys that `is_shown` accepts; by the sweep's name if no key differs."""
     keys = {key for result in sweep.results for key in result.overrides}
     varied: dict[tuple[str | None, str], set[str | None]] = {}
     for result in sweep.results:
@@ -125,72 +136,75 @@ def names(sweep: Sweep, tells: Callable[[str], bool]) -> list[str]:
         parts = [
             f"{key}={value}"
             for key, value in result.overrides.items()
-            if len(varied[result.label, key]) > 1 and tells(key)
+            if len(varied[result.label, key]) > 1 and is_shown(key)
         ]
         found.append(" ".join([*filter(None, [result.label]), *parts]) or sweep.name)
     return found
 
 
 def is_replicate(key: str) -> bool:
+    """Return True for the keys by which replicates of one variant differ: the seed and the signal's options."""
     return key == "seed" or key.partition(".")[0].partition("@")[0] == "signal"
 
 
-def scores(rows: Sequence[Row]) -> list[str]:
-    """The names of the metrics that tables show: not the loss of the last batch, not what has one per frequency."""
+def score_names(variants: Sequence[Variant]) -> list[str]:
+    """List the metrics of tables: neither the loss of the last batch nor metrics with one entry per frequency."""
     found = dict.fromkeys(
-        key for row in rows for result in row.results for key in result.metrics if is_score(key)
+        key
+        for variant in variants
+        for result in variant.results
+        for key in result.metrics
+        if "/" in key and key != "train/loss" and not metrics_file.is_detail(key)
     )
     return list(found)
 
 
-def is_score(key: str) -> bool:
-    return "/" in key and key != "train/loss" and not metrics_file.is_detail(key)
-
-
-def main_score(rows: Sequence[Row]) -> str | None:
-    """The one that curves show: of the test if there is one."""
-    found = scores(rows)
+def main_score(variants: Sequence[Variant]) -> str | None:
+    """Return the metric that curves show: the first of the test split, else of val, else of train, else any."""
+    found = score_names(variants)
     return next(
         (key for kind in ("test/", "val/", "train/", "") for key in found if key.startswith(kind)), None
     )
 
 
-def fairness(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """The rule by which rows are compared, in words, and whether they keep it."""
-    if sweep.fairness == "seconds":
-        return seconds_rule(equal_seconds(sweep))
-    if sweep.fairness == "parameters":
-        return parameters_rule(reference_row(sweep, rows), rows)
-    steps = sorted({result.steps for row in rows for result in row.results if result.trained})
+def matching_rule(sweep: Sweep, variants: Sequence[Variant]) -> str:
+    """Describe the quantity that is equal between variants, and the variants that deviate."""
+    if sweep.match == "seconds":
+        return _seconds_rule(equal_seconds(sweep))
+    if sweep.match == "parameters":
+        return _parameters_rule(reference_variant(sweep, variants), variants)
+    steps = sorted({result.steps for variant in variants for result in variant.results if result.trained})
     if len(steps) < 2:
         return (
-            f"Equal steps: every trained method takes {steps[0]:,} steps." if steps else "Nothing is trained."
+            f"Equal steps: every trained variant takes {steps[0]:,} steps."
+            if steps
+            else "No variant is trained."
         )
-    return f"Not of equal steps: jobs take {' or '.join(f'{n:,}' for n in steps)} steps."
+    return f"The steps are not equal: jobs take {' or '.join(f'{n:,}' for n in steps)} steps."
 
 
-def seconds_rule(seconds: float | None) -> str:
+def _seconds_rule(seconds: float | None) -> str:
     if seconds is None:
-        return "Equal seconds of training: no trained job is finished, so there is nothing to read yet."
+        return "Equal seconds of training: no trained job has finished, so no scores can be compared yet."
     return (
-        f"Equal seconds: every trained method is read off its curve at {seconds:.4g} s of training, where the quickest "
-        "of the finished jobs ended, by linear interpolation between its evaluations. The table of all jobs and "
+        f"Equal seconds: the scores of every trained variant are those at {seconds:.4g} s of training, when the "
+        "fastest finished job ended, by linear interpolation between evaluations. The table of all jobs and "
         "results.csv hold each job's last step."
     )
 
 
-def parameters_rule(reference: Row, rows: Sequence[Row]) -> str:
-    """Where a row is split by what was swept within it, its first job stands for it."""
-    counts = {row.name: row.results[0].parameters for row in rows if row.trained}
+def _parameters_rule(reference: Variant, variants: Sequence[Variant]) -> str:
+    """Compare the parameters of the first job of each variant."""
+    counts = {variant.name: variant.results[0].parameters for variant in variants if variant.trained}
     wanted = counts.get(reference.name)
     if not wanted:
-        return f"Equal parameters: those of {reference.name} are not known."
+        return f"Equal parameters: the parameter count of {reference.name} is not known."
     off = [
         f"{name} has {count:,} ({count / wanted - 1:+.0%})"
         for name, count in counts.items()
         if count is not None and abs(count / wanted - 1) > TOLERANCE
     ]
     return (
-        f"Equal parameters: every trained method has the {wanted:,} of {reference.name}, within {TOLERANCE:.0%}"
-        + (f", except that {', '.join(off)}." if off else ".")
+        f"Equal parameters: every trained variant has the {wanted:,} parameters of {reference.name} within "
+        f"{TOLERANCE:.0%}" + (f", except that {', '.join(off)}." if off else ".")
     )

@@ -19,6 +19,11 @@ def is_detail(name: str) -> bool:
     return name.startswith(DETAILS)
 
 
+def is_main(name: str) -> bool:
+    """Return True for a metric of a whole split: "train/", "val/" or "test/"."""
+    return name.partition("/")[0] in ("train", "val", "test")
+
+
 def append(path: Path, row: Row) -> None:
     """Add a row; the first one sets the columns."""
     known = header(path)

@@ -1,4 +1,4 @@
-"""The Hydra launcher that gives every job a process."""
+"""The Hydra launcher that runs each job in a process of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from coordnet.sweeps.jobs import run_jobs
 
 
 class ProcessLauncher(Launcher):
-    """Runs the jobs in a sweep's sweep.json, which the sweeper has written; see `run_jobs`."""
+    """Runs the jobs of the sweep.json that the sweeper has written, by `run_jobs`."""
 
     allow: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""What the rows of an ablation have in common besides the signal."""
+"""Equal parameter counts for the variants of an ablation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,32 +8,37 @@ from coordnet.sweeps.sweep import TOLERANCE
 from coordnet.training.assemble import assemble
 from coordnet.training.build_field import is_trained
 
+# Widest network that the search tries.
 MAX_WIDTH = 8192
 
 Config = Mapping[str, Any]
 
 
 def count_parameters(config: Config, allow: Sequence[str]) -> int:
-    """Trainable parameters of a run."""
+    """Count the trainable parameters of the run that a config describes."""
     model = assemble(config, allow)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def with_width(config: Config, width: int) -> dict[str, Any]:
+    """Return a copy of a config with another network.width."""
     return {**config, "network": {**config["network"], "width": width}}
 
 
 def equal_parameters(config: Config, target: int, allow: Sequence[str]) -> int | None:
-    """The network.width that brings a run nearest to `target` parameters; None for one that is not trained.
+    """Find the network.width that brings a run nearest to `target` parameters.
+
+    Returns:
+        The width, or None for a run that is not trained.
 
     Raises:
-        UserError: The network has no width, or none comes within 2 % of the target.
+        UserError: The network has no width, or no width comes within 2 % of the target.
     """
     if not is_trained(config):
         return None
     name = f"{config['label'] or config['name']}"
     if "width" not in config["network"]:
-        raise UserError(f"fairness=parameters needs a network with a width, which that of {name} has not")
+        raise UserError(f"match=parameters needs network.width, which the network of {name} does not have")
 
     def count(width: int) -> int:
         return count_parameters(with_width(config, width), allow)
@@ -48,7 +53,7 @@ def equal_parameters(config: Config, target: int, allow: Sequence[str]) -> int |
     width = min(counts, key=lambda w: abs(counts[w] - target))
     if abs(counts[width] - target) > TOLERANCE * target:
         raise UserError(
-            f"fairness=parameters: {name} comes no nearer to {target:,} parameters than {counts[width]:,} "
-            f"(network.width={width}), which is beyond {TOLERANCE:.0%}"
+            f"match=parameters: the parameter count of {name} nearest to {target:,} is {counts[width]:,} "
+            f"(network.width={width}), further off than {TOLERANCE:.0%}"
         )
     return width

@@ -1,7 +1,7 @@
-"""Imported by the fork server, so that the jobs forked from it start at once.
+"""The fork server imports this module, so that jobs forked from the server start at once.
 
-It computes with one thread only: a process forked from one whose OpenMP threads have run would hang. It leaves the
-driver's process group, so that a signal to the whole group reaches the driver, which passes it on once.
+The server computes with one thread only: after OpenMP threads have run in a process, its forks hang. The server leaves
+the driver's process group, so that a signal to the whole group reaches the driver, which passes the signal on once.
 """
 
 import os

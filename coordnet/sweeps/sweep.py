@@ -1,10 +1,13 @@
-"""The job list of a sweep: made once, never changed; what became of each job is read from its run directory."""
+"""A sweep's job list: written once to sweep.json and never changed.
+
+The state of each job is read from the job's own run directory.
+"""
 
 import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import product as all_pairs
+from itertools import product as cartesian_product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from coordnet.runs.directory import write_text
 SWEEP = "sweep.json"
 FORMAT = 2
 # Keys of the config that a sweep reads and its runs do not.
-SETTINGS = ("jobs", "job_timeout", "fairness")
+SETTINGS = ("jobs", "job_timeout", "match")
 RULES = ("steps", "parameters", "seconds")
 # How far parameters that are equal may be apart.
 TOLERANCE = 0.02
@@ -23,61 +26,63 @@ TOLERANCE = 0.02
 Job = list[str]
 
 
-def check_settings(jobs: Any, job_timeout: Any, fairness: Any) -> None:
+def check_settings(jobs: Any, job_timeout: Any, match: Any) -> None:
     """Check the values of the keys in SETTINGS.
 
     Raises:
-        UserError: The message names the key.
+        UserError: A value is out of range; the message names the key.
     """
     if not matches(jobs, int) or jobs < 1:
         raise UserError(f"jobs={jobs!r} must be a whole number of at least 1")
     if job_timeout is not None and (not matches(job_timeout, float | int) or not job_timeout > 0):
         raise UserError(f"job_timeout={job_timeout!r} must be a number of seconds above 0, or null")
-    if fairness not in RULES:
-        raise UserError(f"fairness={fairness!r} must be one of {', '.join(RULES)}")
+    if match not in RULES:
+        raise UserError(f"match={match!r} must be one of {', '.join(RULES)}")
 
 
-def narrow(rows: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:
-    """Combine rows with the product of the other overrides.
+def select_variants(variants: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:
+    """Combine variants with the product of the other overrides.
 
-    What the command line sets wins. Where it sets a key without a dot to a value that some row has, as in
-    `label=gaussian` or `encoding=gaussian`, it selects: only the rows with that value are run.
+    An override of the command line replaces the variant's own. An override of a key without a dot, such as
+    `label=gaussian` or `encoding=gaussian`, selects: if some variant has that value, only the variants with that value
+    are run.
 
     Args:
-        rows: Label to overrides "key=value".
+        variants: Label to overrides "key=value".
         product: Lists of overrides "key=value", without commas.
 
     Raises:
-        UserError: A label that no row has.
+        UserError: A label is not a plain name or belongs to no variant, or no variant is selected.
     """
-    for label in rows:
+    for label in variants:
         if not re.fullmatch(r"[A-Za-z0-9_.+-]+", label):
             raise UserError(
-                f"row {label!r} of this ablation must be named by letters, digits and . _ + - only"
+                f"hydra.sweeper.variants: the name {label!r} must consist of letters, digits and . _ + - only"
             )
-    labeled = [[f"label={label}", *row] for label, row in rows.items()]
-    everything = {override for row in labeled for override in row}
+    labeled = [[f"label={label}", *own] for label, own in variants.items()]
+    everything = {override for variant in labeled for override in variant}
     jobs = []
-    for others, row in all_pairs(product, labeled):
+    for others, variant in cartesian_product(product, labeled):
         chosen = dict(override.split("=", 1) for override in others)
-        if "label" in chosen and chosen["label"] not in rows:
+        if "label" in chosen and chosen["label"] not in variants:
             raise UserError(
-                f"label={chosen['label']} is no row of this ablation{did_you_mean(chosen['label'], rows)}"
+                f"label={chosen['label']} is not a variant of this ablation"
+                f"{did_you_mean(chosen['label'], variants)}"
             )
         selecting = {
             key for key, value in chosen.items() if "." not in key and f"{key}={value}" in everything
         }
-        own = dict(override.split("=", 1) for override in row)
+        own = dict(override.split("=", 1) for override in variant)
         if all(own.get(key) == chosen[key] for key in selecting):
             kept = [f"{key}={value}" for key, value in own.items() if key not in chosen]
             jobs.append([*kept, *others])
     if not jobs:
-        raise UserError("the command line selects no row of this ablation")
-    return sorted(jobs, key=lambda job: list(rows).index(dict(o.split("=", 1) for o in job)["label"]))
+        raise UserError("the command line selects no variant of this ablation")
+    return sorted(jobs, key=lambda job: list(variants).index(dict(o.split("=", 1) for o in job)["label"]))
 
 
 def run_names(jobs: Sequence[Job]) -> list[str]:
-    """A directory name per job: its number, and its label or else the values that differ between jobs."""
+    """Make a directory name per job: the job's number, and the label or else the values that differ between jobs."""
     names = []
     for i, job in enumerate(jobs):
         chosen = dict(override.split("=", 1) for override in job)
@@ -92,19 +97,19 @@ def create_sweep(
     jobs: Sequence[Job],
     configs: Sequence[Mapping[str, Any]],
     reference: str | None = None,
-    fairness: str = "steps",
+    match: str = "steps",
 ) -> None:
-    """Make a sweep's directory and its job list.
+    """Make a sweep's directory and write its job list.
 
     Args:
-        directory: New, or empty.
-        jobs: The overrides of each job.
-        configs: The plain config of each job.
-        reference: Label of the row that the others are compared with.
-        fairness: What the rows have in common: "steps", "parameters" or "seconds".
+        directory: New or empty directory.
+        jobs: Overrides of each job.
+        configs: Plain config of each job.
+        reference: Label of the variant that the others are compared with.
+        match: Quantity that is held equal between variants: "steps", "parameters" or "seconds".
 
     Raises:
-        UserError: The directory holds something already.
+        UserError: The directory is not empty.
     """
     if directory.exists() and any(directory.iterdir()):
         raise UserError(f"hydra.sweep.dir={directory} is not empty; choose a new directory")
@@ -113,7 +118,7 @@ def create_sweep(
         "format": FORMAT,
         "command": ["coordnet", "train", *sys.argv[1:]],
         "reference": reference,
-        "fairness": fairness,
+        "match": match,
         "jobs": [
             {"job": i, "run": run, "label": config["label"], "overrides": job, "config": config}
             for i, (run, job, config) in enumerate(zip(run_names(jobs), jobs, configs, strict=True))
@@ -123,22 +128,31 @@ def create_sweep(
 
 
 def read_sweep(directory: Path) -> Mapping[str, Any]:
+    """Read a sweep's job list.
+
+    Raises:
+        UserError: The directory has no sweep.json, or the file is damaged or of another format.
+    """
     path = directory / SWEEP
     if not path.is_file():
-        raise UserError(f"{directory} is no sweep: it has no {SWEEP}")
+        raise UserError(f"{directory} is not a sweep: it has no {SWEEP}")
+    damaged = UserError(f"{path} is damaged: the file holds no list of jobs")
     try:
         sweep = json.loads(path.read_text())
         form, jobs = sweep["format"], sweep["jobs"]
-        whole = jobs and all(isinstance(job["config"], dict) and is_inside(job["run"]) for job in jobs)
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged: it holds no list of jobs") from None
+        raise damaged from None
     if form != FORMAT:
-        raise UserError(f"{path} has format {form!r}; this version reads {FORMAT}")
+        raise UserError(f"{path} has format {form!r}; this version reads format {FORMAT}")
+    try:
+        whole = jobs and all(isinstance(job["config"], dict) and _is_name(job["run"]) for job in jobs)
+    except (KeyError, TypeError):
+        whole = False
     if not whole:
-        raise UserError(f"{path} is damaged: it holds no list of jobs")
+        raise damaged
     return dict(sweep)
 
 
-def is_inside(run: str) -> bool:
-    """Whether a run's name is that of a folder right inside the sweep's."""
+def _is_name(run: str) -> bool:
+    """Return True if a run's name is a folder directly inside the sweep's directory."""
     return Path(run).name == run and run not in ("", "..")

@@ -1,4 +1,4 @@
-"""One job of a sweep, in a process of its own."""
+"""The process of one job of a sweep."""
 
 import os
 import sys
@@ -12,9 +12,10 @@ from coordnet.training.parent_watchdog import start_parent_watchdog
 LOG = "job.log"
 
 
-def work(run: Path, config: Mapping[str, Any], allow: Sequence[str]) -> None:
-    """Run a job with its output in job.log; the exit codes are those of `coordnet train`."""
-    # Ctrl-C reaches the driver only, which passes it on once: a second signal would end the job unsaved.
+def run_job_process(run: Path, config: Mapping[str, Any], allow: Sequence[str]) -> None:
+    """Run a job and redirect its output to job.log; the process exits with the codes of `coordnet train`."""
+    # A process group of its own keeps Ctrl-C from the job: the driver passes the signal on once, because a second
+    # signal would end the job before it has saved.
     os.setpgid(0, 0)
     start_parent_watchdog()
     run.mkdir(parents=True, exist_ok=True)

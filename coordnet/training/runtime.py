@@ -1,12 +1,12 @@
 """How a process uses its machine. Nothing here changes what is computed, except the precision asked for."""
 
 import ctypes
-import os
 import platform
 
 import torch
 
 from coordnet.errors import UserError
+from coordnet.training.cores import available_cores
 
 # Where adaptive precision goes over, in dB of train/psnr or of train/nmse below 1: before rounding shows.
 ADAPTIVE_PSNR_DB = 40.0
@@ -32,9 +32,7 @@ def set_threads(threads: int | None) -> int:
     """Use this many threads, or all cores that the process may run on; returns how many."""
     if threads is not None and threads < 1:
         raise UserError(f"threads={threads} must be at least 1, or null for all cores")
-    if threads is None and hasattr(os, "sched_getaffinity"):
-        threads = len(os.sched_getaffinity(0))
-    count = threads or os.cpu_count() or 1
+    count = threads or available_cores()
     torch.set_num_threads(count)
     return count
 

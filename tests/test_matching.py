@@ -38,5 +38,5 @@ def test_what_is_not_trained_keeps_its_width() -> None:
 
 
 def test_a_number_that_no_width_comes_near_is_named() -> None:
-    with pytest.raises(UserError, match="comes no nearer to 300 parameters"):
+    with pytest.raises(UserError, match="the parameter count of wide nearest to 300 is"):
         equal_parameters(config("encoding=gaussian", "label=wide"), 300, ())

@@ -81,7 +81,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "conf",
             "ablation=mine",
             "hydra.sweep.dir=out",
-            "trainer.log_every=1",
+            "trainer.log_every_n_steps=1",
             *SMALL,
         ),
         cwd=directory,

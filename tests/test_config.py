@@ -165,7 +165,10 @@ def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
             "encoding.parts.y.encoding.num_frequencies=0 must be a whole number from 1 to 65536, or null",
         ),
         (["signal.holdout=null"], "signal.holdout=None must be a whole number"),
-        (["ntk.steps=[1,2.5]"], r"ntk.steps=[1, 2.5] must be a list of whole numbers from 0"),
+        (
+            ["callbacks.ntk.steps=[1,2.5]"],
+            r"callbacks.ntk.steps=[1, 2.5] must be a list of whole numbers from 0",
+        ),
     ],
 )
 def test_options_of_nodes_are_known_at_any_depth(overrides: list[str], said: str) -> None:
@@ -185,7 +188,7 @@ def test_a_run_without_steps_needs_no_schedule() -> None:
 
 
 MISTAKES = (
-    *("max_steps=-1", "network.width=abc", "optimizer.lr=fast", "trainer.log_every=0", "seed=-1"),
+    *("max_steps=-1", "network.width=abc", "optimizer.lr=fast", "trainer.log_every_n_steps=0", "seed=-1"),
     *("encoding.scale=0", "network.width=0", "optimizer.lr=-1", "schedule.T_max=0", "signal.resize=[0,3]"),
     *("encoding.scal=3", "+encoding.foo=1", "encoding.trainable=2"),
 )

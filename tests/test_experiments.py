@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from support import make_config
@@ -28,9 +27,7 @@ def test_an_experiment_takes_a_step(name: str) -> None:
     for part in model.scheduled_modules:
         part.on_step(0, config["max_steps"])
     batch = model.batches(0)
-    prediction = model.forward_map(model.field, batch)
-    loss = sum(weight * term(prediction, batch) for weight, term in model.losses.values())
-    assert isinstance(loss, torch.Tensor)
+    loss = model.loss_terms(batch)["loss"]
     loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert loss.isfinite() and gradients and all(gradient.isfinite().all() for gradient in gradients)

@@ -578,8 +578,8 @@ KEYS = st.sampled_from(
             "label",
             "baseline",
             "ntk",
-            "ntk.points",
-            "ntk.steps",
+            "callbacks.ntk.points",
+            "callbacks.ntk.steps",
         ),
         *(
             "signal",

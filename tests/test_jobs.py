@@ -29,7 +29,7 @@ def make_sweep(directory: Path, faults: Sequence[str], *overrides: str, log: Pat
     """A sweep with one job per fault."""
     configs: list[dict[str, Any]] = []
     for i, fault in enumerate(faults):
-        config = make_config(*SMALL, *overrides, f"label={fault}-{i}", "trainer.log_every=1")
+        config = make_config(*SMALL, *overrides, f"label={fault}-{i}", "trainer.log_every_n_steps=1")
         encoding = {"_target_": "faults.Faulty", "fault": fault, "log": str(log) if log else None}
         configs.append({**config, "encoding": encoding})
     create_sweep(directory, [[f"label={config['label']}"] for config in configs], configs)

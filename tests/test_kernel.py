@@ -15,18 +15,23 @@ from test_resume import same
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint
-from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import write_status
-from coordnet.runs.load import load
 from coordnet.training.assemble import assemble
-from coordnet.training.callbacks.ntk import even_index, in_double, why_not_predicted
-from coordnet.training.run import prepare, resume, start
+from coordnet.training.callbacks.ntk import _even_index, in_double, why_not_predicted
+from coordnet.training.run import load_model, prepare, resume, start
 
-NTK = ("ntk.points=20", "ntk.steps=[7]")
+NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]")
 LINE = (
     *("signal=power_noise_1d", "signal.num_samples=64", "signal.holdout=4", "network.width=16", "threads=1"),
     *("optimizer=sgd", "schedule=constant", "trainer.batch_size=null", "trainer.precision=float32"),
-    *("max_steps=40", "eval_every=40", "trainer.pictures=end", "ntk.points=16", "ntk.steps=[5]"),
+    *(
+        "max_steps=40",
+        "eval_every=40",
+        "trainer.pictures=end",
+        "callbacks=[ntk]",
+        "callbacks.ntk.points=16",
+        "callbacks.ntk.steps=[5]",
+    ),
 )
 
 
@@ -50,15 +55,15 @@ def test_a_run_leaves_the_kernel_of_the_first_the_last_and_the_chosen_steps(watc
 
 @pytest.mark.parametrize("encoding", ["grid", "learnable"])
 def test_a_trained_encoding_is_measured_too(encoding: str, tmp_path: Path) -> None:
-    start(make_config(*SMALL, "ntk.points=6", f"encoding={encoding}", "max_steps=2"), tmp_path / "run")
+    overrides = ("callbacks=[ntk]", "callbacks.ntk.points=6", f"encoding={encoding}", "max_steps=2")
+    start(make_config(*SMALL, *overrides), tmp_path / "run")
     assert len(list((tmp_path / "run").glob("ntk-*.npz"))) == 2
 
 
 def test_the_file_holds_the_kernel_of_the_weights_at_its_step(watched: Path) -> None:
     record = np.load(watched / "ntk-0000012.npz", allow_pickle=False)
-    model = load(watched)
-    signal = prepare(read_config(watched))[1].batches.signal
-    batch = signal.get_batch(even_index(signal.num_observations, 20))
+    model = load_model(watched, "last")[1]
+    batch = model.batches.signal.get_batch(_even_index(model.batches.signal.num_observations, 20))
     assert np.array_equal(record["coords"], batch["coords"])
     kernel = ntk.tangent_kernel(in_double(model.field), batch["coords"].double())
     np.testing.assert_allclose(record["kernel"], kernel, rtol=1e-6)
@@ -131,7 +136,7 @@ def test_a_learning_rate_beyond_the_stable_one_is_not_predicted(tmp_path: Path) 
             ["trainer.batch_size=16"],
             "a batch is not all observations (it needs trainer.batch_size=null)",
         ),
-        (["ntk.points=15"], "15 points are not all 16 observations"),
+        (["callbacks.ntk.points=15"], "15 points are not all 16 observations"),
         (["encoding=coarse_to_fine"], "the field changes with time by itself"),
     ],
 )
@@ -157,16 +162,21 @@ def test_a_baseline_has_no_kernel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["ntk.points=-1"], r"ntk\.points=-1 must be a whole number from 0 to 4096"),
-        (["ntk.points=5000"], r"ntk\.points=5000 must be a whole number"),
-        (["ntk.points=many"], r"ntk\.points='many' must be a whole number"),
-        (["ntk.steps=[1,-2]"], r"ntk\.steps=\[1, -2\] must be a list of whole numbers from 0 to 1000000000"),
-        (["ntk.steps=5"], r"ntk\.steps=5 must be a list"),
-        (["ntk=5"], "ntk=5 must have the keys points and steps, and no others"),
-        (["+ntk.at=5"], "must have the keys points and steps, and no others"),
-        (["ntk.points=385"], r"ntk\.points=385 must be at most the 384 observations of this signal"),
+        (["callbacks.ntk.points=-1"], r"ntk\.points=-1 must be a whole number from 1 to 4096"),
+        (["callbacks.ntk.points=5000"], r"ntk\.points=5000 must be a whole number"),
+        (["callbacks.ntk.points=many"], r"ntk\.points='many' must be a whole number"),
         (
-            ["ntk.points=1", "signal=ct_phantom", "forward_map=line_integral"],
+            ["callbacks.ntk.steps=[1,-2]"],
+            r"ntk\.steps=\[1, -2\] must be a list of whole numbers from 0 to 1000000000",
+        ),
+        (["callbacks.ntk.steps=5"], r"ntk\.steps=5 must be a list"),
+        (["+callbacks.ntk.at=5"], r"callbacks\.ntk\.at is unknown"),
+        (
+            ["callbacks.ntk.points=385"],
+            r"ntk\.points=385 must be at most the 384 observations of this signal",
+        ),
+        (
+            ["callbacks.ntk.points=1", "signal=ct_phantom", "forward_map=line_integral"],
             "needs a field that is observed directly",
         ),
     ],
@@ -182,7 +192,7 @@ def test_a_mistake_is_one_line_before_anything_starts(overrides: list[str], said
 
 @pytest.mark.parametrize(("total", "points"), [(7, 7), (100, 3), (384, 20)])
 def test_points_are_different_and_spread_evenly(total: int, points: int) -> None:
-    index = even_index(total, points)
+    index = _even_index(total, points)
     assert len(index) == points and index[0] == 0 and index[-1] < total
     gaps = index.diff()
     assert gaps.min() >= total // points and gaps.max() <= -(-total // points)

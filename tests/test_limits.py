@@ -178,7 +178,7 @@ def soak(tmp_path_factory: pytest.TempPathFactory) -> Soak:
     folder = tmp_path_factory.mktemp("soak")
     overrides = [f"max_steps={STEPS}", f"eval_every={STEPS // 8}", "trainer.pictures=end"]
     command = [sys.executable, "-m", "coordnet.cli.main", "train", *SMALL, *overrides]
-    command += [f"trainer.log_every={LOG_EVERY}", f"hydra.run.dir={folder / 'run'}"]
+    command += [f"trainer.log_every_n_steps={LOG_EVERY}", f"hydra.run.dir={folder / 'run'}"]
     samples = []
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -111,7 +111,7 @@ def test_provenance_is_recorded(finished: Path) -> None:
 
 @pytest.mark.reliability("T12")
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    config = make_config(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "trainer.log_every=1")
+    config = make_config(*SMALL, "optimizer=sgd", "optimizer.lr=1e30", "trainer.log_every_n_steps=1")
     with pytest.raises(Diverged, match=r"step \d+ with learning rate"):
         start(config, tmp_path / "run")
     assert read_status(tmp_path / "run")["status"] == "diverged"

@@ -22,21 +22,18 @@ KEYS = (
     *DICT_GROUPS,
     "evaluator",
     "trainer",
-    *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline", "ntk"),
+    *("name", "label", "seed", "max_steps", "eval_every", "threads", "max_memory", "baseline"),
 )
 # Of a field of values there is none.
 OPTIONAL = ("radiance",)
-NTK_KEYS = ("points", "steps")
 # Of the run's own keys; those of the groups are in ranges.py.
 OWN_RANGES = {
     "seed": Range(0, 2**32 - 1, whole=True),
     "max_steps": replace(STEPS, low=0),
     "eval_every": STEPS,
     "threads": Range(1, 4096, whole=True, null=True),
-    "ntk.points": Range(0, 4096, whole=True),
-    "ntk.steps": replace(STEPS, low=0, entries=0),
     "trainer.batch_size": Range(1, 2**31, "observations", whole=True, null=True),
-    "trainer.log_every": STEPS,
+    "trainer.log_every_n_steps": STEPS,
     "trainer.devices": Range(1, 1024, whole=True),
 }
 # Options of shipped targets that no shipped config shows, and that are no numbers.
@@ -54,10 +51,10 @@ NOT_SHOWN = {
     ),
     "torch.optim.SGD": ("differentiable", "foreach", "fused", "maximize", "nesterov"),
 }
-TRAINER_KEYS = ("batch_size", "precision", "accelerator", "devices", "log_every", "pictures")
+TRAINER_KEYS = ("batch_size", "precision", "accelerator", "devices", "log_every_n_steps", "pictures")
 PRECISIONS = ("auto", "float32", "bfloat16", "adaptive")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
-PICTURES = ("log", "end")
+PICTURES = ("log_spaced", "end")
 # What Hydra itself and its launchers name.
 HYDRA_TARGETS = (
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
@@ -143,9 +140,6 @@ def check_config(config: Config) -> None:
             raise UserError(f"{key}={shown(config[key])} must be null or a node with a _target_")
     for key in DICT_GROUPS:
         _check_dict_group(config[key], key)
-    ntk = config["ntk"]
-    if not isinstance(ntk, Mapping) or set(ntk) != set(NTK_KEYS):
-        raise UserError(f"ntk={shown(ntk)} must have the keys {' and '.join(NTK_KEYS)}, and no others")
     for key, numbers in OWN_RANGES.items():
         group, _, name = key.rpartition(".")
         numbers.check(key, config[group][name] if group else config[name])

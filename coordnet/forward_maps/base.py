@@ -4,8 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from coordnet.losses.mse import Loss, mse
-
 Batch = Mapping[str, Tensor]
 
 
@@ -15,15 +13,10 @@ class ForwardMap(nn.Module, ABC):
     Attributes:
         required_keys: Names that a batch must hold.
         radiance: Whether it needs a field of densities and colors rather than of values.
-        losses: Terms by name with their weights; the loss is the weighted sum.
     """
 
     required_keys: tuple[str, ...]
     radiance: bool = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.losses: dict[str, tuple[float, Loss]] = {"mse": (1.0, mse)}
 
     @abstractmethod
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]: ...

@@ -1,6 +1,5 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 from coordnet.coords import chunks
 from coordnet.errors import UserError
 from coordnet.forward_maps.base import Batch, ForwardMap
-from coordnet.losses.mse import mse
 from coordnet.ranges import check_ranges
 from coordnet.rendering import volume
 from coordnet.rng import keyed_generator
@@ -108,8 +106,6 @@ class HierarchicalRenderer(VolumeRenderer):
         self.num_fine = num_fine
         self.coarse: nn.Module | None = None
         self.wants_coarse = coarse
-        if coarse:
-            self.losses["coarse"] = (1.0, partial(mse, name="coarse"))
 
     def build_auxiliary_fields(self, make_field: Callable[[], nn.Module]) -> None:
         if self.wants_coarse:
@@ -130,7 +126,7 @@ class HierarchicalRenderer(VolumeRenderer):
             first = {}
         else:
             seen, weight = shade(self.coarse, rays, distance, edges)
-            first = {"coarse": seen["value"]}
+            first = {"coarse_value": seen["value"]}
         more = volume.resample(edges, weight.detach(), self.num_fine, draws)
         distance = torch.cat([distance, more], dim=-1).sort(dim=-1).values
         edges = bounds(near, distance, far)

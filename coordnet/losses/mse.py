@@ -1,13 +1,12 @@
-"""Loss terms: functions of (prediction, batch), both dicts of named tensors."""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
-Loss = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+from coordnet.losses.base import predicted_values, total
 
 
-def mse(prediction: Mapping[str, Tensor], batch: Mapping[str, Tensor], name: str = "value") -> Tensor:
-    """Mean squared error of what is predicted under a name, against the observed value."""
-    return F.mse_loss(prediction[name], batch["value"])
+def mse(prediction: Mapping[str, Tensor], batch: Mapping[str, Tensor], field: Any) -> Tensor:
+    """Mean squared error, mean((p - v)^2), of each prediction p (n, C) of the observed value v (n, C)."""
+    return total(F.mse_loss(value, batch["value"]) for value in predicted_values(prediction))

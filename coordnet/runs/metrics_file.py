@@ -11,7 +11,7 @@ NAME = "metrics.csv"
 Row = Mapping[str, float]
 
 # What columns begin with that a signal has many of, one per frequency or view.
-DETAILS = ("band_", "sine_", "ntk", "view_")
+DETAILS = ("band_", "sine_", "ntk", "view_", "loss/")
 
 
 def is_detail(name: str) -> bool:

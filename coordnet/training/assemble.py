@@ -15,13 +15,14 @@ from coordnet.evaluation.base import Evaluator
 from coordnet.evaluation.default import evaluator_for
 from coordnet.fields.field import Interpolation
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.forward_maps.point import PointEvaluation
 from coordnet.ranges import RATE, or_null
 from coordnet.signals.base import Signal
 from coordnet.signals.images.image import Image
 from coordnet.training.batches import BatchSampler
 from coordnet.training.build_field import build_field, build_forward_map, is_trained
+from coordnet.training.callbacks.ntk import NTKCallback
 from coordnet.training.module import FieldModule
+from coordnet.training.plugins import build_callbacks, build_losses, logger_factories
 
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
@@ -44,11 +45,15 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
     batches = BatchSampler(signal, trainer["batch_size"], config["seed"])
     check_shares(batches, trainer["devices"])
     check_fit(forward_map, signal)
-    check_ntk_fit(config, forward_map, signal)
     optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
     schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
     evaluator = _make_evaluator(config, signal, allow)
-    model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr, evaluator=evaluator)
+    losses = build_losses(config["loss"], allow)
+    model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr, losses, evaluator)
+    for callback in build_callbacks(config["callbacks"], allow):
+        if isinstance(callback, NTKCallback):
+            callback.check_fit(model)
+    logger_factories(config["logger"], allow)
     if is_trained(config) and config["max_steps"]:
         check_optimizer(model)
     return model
@@ -111,18 +116,6 @@ def check_fit(forward_map: ForwardMap, signal: Signal) -> None:
         raise UserError(
             f"forward_map={type(forward_map).__name__} needs {', '.join(missing)}, but the signal "
             f"observes {', '.join(given)}; {way}"
-        )
-
-
-def check_ntk_fit(config: Config, forward_map: ForwardMap, signal: Signal) -> None:
-    points = config["ntk"]["points"]
-    if points and not isinstance(forward_map, PointEvaluation):
-        raise UserError(
-            f"ntk.points={points} needs a field that is observed directly (forward_map=point); use ntk.points=0"
-        )
-    if points > signal.num_observations:
-        raise UserError(
-            f"ntk.points={points} must be at most the {signal.num_observations} observations of this signal"
         )
 
 

@@ -120,7 +120,7 @@ def ddp_worker(
     said: str | bool
     try:
         _, model = prepare({**config, "threads": max(1, config["threads"] // world)}, allow)
-        said, code = train(config, model, directory, resumed_from, facts, rank), 0
+        said, code = train(config, model, directory, resumed_from, facts, rank, allow), 0
     except (UserError, Diverged, Interrupted) as error:
         said, code = str(error), error.exit_code
     except Exception as error:

@@ -24,7 +24,15 @@ from coordnet.training.runtime import ADAPTIVE_PSNR_DB, keep_memory, set_threads
 from coordnet.training.trainer import flatten, steps_of, train
 
 # What a run may be resumed with a new value of.
-MAY_CHANGE = ("max_steps", "name", "label", "threads", "max_memory", "trainer.log_every", "trainer.pictures")
+MAY_CHANGE = (
+    "max_steps",
+    "name",
+    "label",
+    "threads",
+    "max_memory",
+    "trainer.log_every_n_steps",
+    "trainer.pictures",
+)
 
 
 @reraise_out_of_memory()
@@ -143,7 +151,7 @@ def execute(
         if config["trainer"]["devices"] > 1 and is_trained(config):
             is_constant = launch_ddp(config, directory, resumed_from, allow, facts)
         else:
-            is_constant = train(config, model, directory, resumed_from, facts)
+            is_constant = train(config, model, directory, resumed_from, facts, allow=allow)
     except BaseException as error:
         trace = traceback.format_exc() if outcome(error) == "failed" else None
         # A full disk has no room for this either; what matters is the error itself.

@@ -71,7 +71,7 @@ def ours(
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
 
     def step() -> None:
-        loss = mse({"value": model(coords)}, {"value": values})
+        loss = mse({"value": model(coords)}, {"value": values}, model)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -216,7 +216,7 @@ def from_image(side: int) -> Callable[[], None]:
 
     def step() -> None:
         drawn = image.get_batch(torch.randint(image.num_observations, (8192,)))
-        loss = mse({"value": model(drawn["coords"])}, drawn)
+        loss = mse({"value": model(drawn["coords"])}, drawn, model)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

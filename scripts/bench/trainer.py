@@ -43,7 +43,7 @@ def bare_step(config: Config) -> float:
     for step, batch in enumerate(batches):
         if step == FIRST:
             started = time.perf_counter()
-        loss = mse(model.forward_map(model.field, batch), batch)
+        loss = mse(model.forward_map(model.field, batch), batch, model.field)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

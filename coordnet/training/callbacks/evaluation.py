@@ -1,34 +1,32 @@
 import math
-import re
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import lightning as L
-import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from coordnet import viz
 from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history, sector_errors
-from coordnet.errors import Diverged
+from coordnet.errors import Diverged, UserError
 from coordnet.evaluation.base import EvaluationResult
-from coordnet.evaluation.media import Picture
+from coordnet.evaluation.media import Media, Picture
 from coordnet.runs import metrics_file
-from coordnet.runs.directory import write_bytes
+from coordnet.training.clock import TrainingClock
 from coordnet.training.module import FieldModule
+from coordnet.training.run_logger import RunLogger
 
-# In pixels: small pictures are enlarged within (height, width), and the spectrum beside one keeps a readable height.
+# Small pictures are enlarged within this (height, width) in pixels.
 ENLARGED = (256, 1536)
+# The spectrum beside a picture is at least and at most this high, in pixels.
 PANEL_HEIGHTS = (256, 400)
-# A prediction whose standard deviation is below this share of the target's is the same everywhere.
+# A prediction whose standard deviation is below this share of the target's is constant.
 CONSTANT = 1e-3
 
 
 def picture_steps() -> Iterator[int]:
-    """0, 10, 20, 50, 100, 200, 500, ...: evenly spaced to the eye, as learning is in log(step)."""
+    """0, 10, 20, 50, 100, 200, 500, ...: evenly spaced in log(step), as learning is."""
     yield 0
     for power in count(1):
         yield from (digit * 10**power for digit in (1, 2, 5))
@@ -38,167 +36,199 @@ def is_picture_step(step: int) -> bool:
     return next(s for s in picture_steps() if s >= step) == step
 
 
-class Evaluation(L.Callback):
-    """EvaluationResult the field every `every` steps, at log-spaced steps and at the end; writes metrics and pictures.
+class EvaluationCallback(L.Callback):
+    """Scores the field every `every` steps, at log-spaced steps and at the end.
 
-    Its clock, the column `seconds`, counts training only: it stands still while anything is evaluated or saved.
+    Each score is a row of metrics.csv and of every logger, at the optimizer's step. Every metric is also in
+    `trainer.callback_metrics`, where EarlyStopping and ModelCheckpoint read their monitor, and both are called after
+    every score.
+
+        L.Trainer(callbacks=[EvaluationCallback(every=100), EarlyStopping("val/psnr", mode="max")], ...)
 
     Args:
-        directory: The run's; gets metrics.csv and images/.
         every: Steps between scores.
-        log_every: Steps between points of train/loss in TensorBoard.
-        pictures: "log" draws at log-spaced steps and at the end, "end" at the end only.
-        hyperparameters: The flat config, for TensorBoard's HParams tab.
+        log_every: Steps between points of train/loss in the loggers.
+        directory: Directory of a run, which gets metrics.csv and images/; None writes to the loggers alone.
+        pictures: "log_spaced" draws at log-spaced steps and at the end, "end" draws at the end only.
+        hyperparameters: The flat config, which is logged once.
 
     Attributes:
-        latest: The last row written.
-        score: The last score, higher is better; checkpoints go by it.
-        constant: Whether the last prediction was the same everywhere, and its target was not.
+        clock: Counts the seconds of training.
+        latest: The last row.
+        score: The last score, higher is better; checkpoints go by the score.
+        constant: Whether the last prediction was the same everywhere while its target was not.
     """
 
     def __init__(
-        self, directory: Path, every: int, log_every: int, pictures: str, hyperparameters: dict[str, Any]
+        self,
+        every: int,
+        log_every: int = 20,
+        directory: Path | None = None,
+        pictures: str = "log_spaced",
+        hyperparameters: Mapping[str, Any] | None = None,
     ) -> None:
-        self.directory = directory
         self.every = every
         self.log_every = log_every
-        self.draws_on_the_way = pictures == "log"
+        self.directory = directory
+        self.draws_during_training = pictures == "log_spaced"
         self.hyperparameters = hyperparameters
-        self.seconds = 0.0
-        self.resumed_at: float | None = None
+        self.clock = TrainingClock()
         self.latest: dict[str, float] = {}
         self.score = -math.inf
         self.constant = False
 
-    @property
-    def file(self) -> Path:
-        return self.directory / metrics_file.NAME
-
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.clock.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self.clock.seconds = state_dict["seconds"]
+
+    def logger_of(self, trainer: L.Trainer) -> RunLogger:
+        """The record of a trainer's run: empty on all processes but the first."""
+        return RunLogger(trainer.loggers, self.directory)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero:
-            metrics_file.truncate_after(self.file, trainer.global_step if trainer.global_step else -1)
+            self.logger_of(trainer).truncate_after(trainer.global_step if trainer.global_step else -1)
         if trainer.global_step == 0:
-            self.evaluate(trainer, pl_module, loss=math.nan)
+            self.evaluate(trainer, pl_module, {"loss": math.nan})
 
     def on_train_batch_start(self, *_: Any) -> None:
-        if self.resumed_at is None:
-            self.resumed_at = time.perf_counter()
+        self.clock.resume()
+
+    def next_due_step(self, step: int) -> int:
+        """The next score, the next log-spaced step or the next point of the loss."""
+        periods = (step - step % period + period for period in (self.every, self.log_every))
+        return min(*periods, next(s for s in picture_steps() if s > step))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         step = trainer.global_step
         last = step == trainer.max_steps
-        if self.is_due(step) or last:
-            self.stop_clock()
-            self.evaluate(trainer, pl_module, finite_loss(outputs, trainer))
+        if step % self.every == 0 or is_picture_step(step) or last:
+            self.clock.pause()
+            self.evaluate(trainer, pl_module, finite_losses(outputs, trainer))
         elif step % self.log_every == 0:
-            self.record(trainer, {"train/loss": finite_loss(outputs, trainer)})
+            losses = finite_losses(outputs, trainer)
+            if trainer.is_global_zero:
+                self.logger_of(trainer).log(_loss_columns(losses), step)
 
-    def is_due(self, step: int) -> bool:
-        return step % self.every == 0 or is_picture_step(step)
+    def evaluate(self, trainer: L.Trainer, module: L.LightningModule, losses: Mapping[str, float]) -> None:
+        """Score the field, write the row and the media, and let EarlyStopping and ModelCheckpoint read the row.
 
-    def stop_clock(self) -> None:
-        if self.resumed_at is not None:
-            self.seconds += time.perf_counter() - self.resumed_at
-            self.resumed_at = None
+        Args:
+            trainer: The trainer.
+            module: A FieldModule.
+            losses: The loss of the last step as "loss", and its terms as "loss/<name>".
 
-    @torch.no_grad()
-    def evaluate(self, trainer: L.Trainer, model: L.LightningModule, loss: float) -> None:
-        assert isinstance(model, FieldModule)
+        Raises:
+            Diverged: The field is not finite.
+        """
+        if not isinstance(module, FieldModule):
+            raise UserError(f"EvaluationCallback scores a FieldModule, not a {type(module).__name__}")
         step = trainer.global_step
-        evaluation = model.evaluate()
-        self.score = evaluation.score
+        result = module.evaluate()
+        self.score = result.score
         if not self.score > -math.inf:
             raise Diverged(f"the field is not finite at step {step}")
         bands = None
-        if evaluation.grid is not None:
-            prediction, target, nyquist = evaluation.grid
-            bands = band_errors(prediction, target, nyquist, model.batches.signal.domain.nyquist)
+        if result.grid is not None:
+            prediction, target, nyquist = result.grid
+            bands = band_errors(prediction, target, nyquist, module.batches.signal.domain.nyquist)
             self.constant = bool(prediction.std() < CONSTANT * target.std())
-        self.latest = {"step": step, "seconds": self.seconds, "train/loss": loss, **evaluation.metrics}
-        self.latest |= bands.metrics() if bands else {}
-        if not trainer.is_global_zero:
-            return
-        metrics_file.append(self.file, self.latest)
-        finite = {k: v for k, v in self.latest.items() if k != "step" and math.isfinite(v)}
-        if step == 0:
-            # Logs the values too, and makes TensorBoard list the hyperparameters against these tags' newest values.
-            main = {name: value for name, value in finite.items() if not metrics_file.is_detail(name)}
-            finite = {name: value for name, value in finite.items() if name not in main}
-            for logger in trainer.loggers:
-                assert isinstance(logger, TensorBoardLogger)
-                logger.log_hyperparams(self.hyperparameters, main, step=0)
-        self.record(trainer, finite)
-        last = step == trainer.max_steps
-        if last or (self.draws_on_the_way and is_picture_step(step)):
-            whole = last or (step > 0 and step % self.every == 0)
-            self.show(trainer, self.pictures(evaluation, bands, whole))
-        # TensorBoard's checksums, in Python, would slow the steps that follow; and who looks sees it at once.
-        for logger in trainer.loggers:
-            assert isinstance(logger, TensorBoardLogger)
-            logger.experiment.flush()
-
-    def record(self, trainer: L.Trainer, metrics: dict[str, float]) -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.global_step)
-
-    def pictures(
-        self, evaluation: EvaluationResult, bands: Bands | None, whole: bool
-    ) -> dict[str, viz.Picture]:
-        """The signal's own, the first with the spectrum beside it; if `whole`, those of the errors by frequency too."""
-        pictures = {
-            name: media.pixels
-            for name, media in evaluation.make_media().items()
-            if isinstance(media, Picture)
+        losses = {f"loss/{name}": math.nan for name in module.losses} | dict(losses)
+        self.latest = {
+            "step": step,
+            "seconds": self.clock.seconds,
+            **_loss_columns(losses),
+            **result.metrics,
+            **(bands.metrics() if bands else {}),
         }
-        if evaluation.grid is None or bands is None:
-            return pictures
+        if trainer.is_global_zero:
+            self._record(trainer, result, bands)
+        if trainer.state.fn == "fit" and step > 0:
+            module.log_dict({n: v for n, v in self.latest.items() if n != "step"}, logger=False)
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, EarlyStopping | ModelCheckpoint):
+                    callback.on_validation_end(trainer, module)
+
+    def _record(self, trainer: L.Trainer, result: EvaluationResult, bands: Bands | None) -> None:
+        logger, step = self.logger_of(trainer), trainer.global_step
+        if step == 0 and self.hyperparameters is not None:
+            main = {
+                n: v for n, v in self.latest.items() if math.isfinite(v) and not metrics_file.is_detail(n)
+            }
+            main.pop("step")
+            logger.log_hyperparameters(self.hyperparameters, main)
+        logger.write_row(self.latest)
+        last = step == trainer.max_steps
+        if last or (self.draws_during_training and is_picture_step(step)):
+            whole = last or (step > 0 and step % self.every == 0)
+            logger.show(self._media(result, bands, whole), step)
+        # TensorBoard computes its checksums in Python, which would slow the steps that follow.
+        logger.flush()
+
+    def _media(self, result: EvaluationResult, bands: Bands | None, whole: bool) -> dict[str, Media]:
+        """The evaluator's media, the first picture with the spectrum beside it; if `whole`, the band errors too."""
+        media: dict[str, Media] = result.make_media()
+        if result.grid is None or bands is None:
+            return media
         from coordnet.diagnostics.spectrum_figure import draw_band_powers, draw_history, draw_sectors
 
-        prediction, target, nyquist = evaluation.grid
-        name = next(iter(pictures))
-        picture = viz.upscale(pictures.pop(name), *ENLARGED)
+        prediction, target, nyquist = result.grid
+        name, first = next((name, each) for name, each in media.items() if isinstance(each, Picture))
+        del media[name]
+        picture = viz.upscale(first.pixels, *ENLARGED)
         height = min(max(picture.shape[0], PANEL_HEIGHTS[0]), PANEL_HEIGHTS[1])
         panel = draw_band_powers(bands, band_powers(prediction, nyquist, bands.edges), height)
-        pictures[f"{name} | spectrum"] = viz.hconcat([picture, panel])
+        media[f"{name} | spectrum"] = Picture(viz.hconcat([picture, panel]))
         if not whole:
-            return pictures
-        steps, _, errors = history(metrics_file.read(self.file))
-        if len(steps) > 1:
-            pictures["error by frequency and step"] = draw_history(steps, bands, errors)
+            return media
+        if self.directory is not None:
+            steps, _, errors = history(metrics_file.read(self.directory / metrics_file.NAME))
+            if len(steps) > 1:
+                media["error by frequency and step"] = Picture(draw_history(steps, bands, errors))
         if target.ndim == 3:
             edges, by_sector = sector_errors(prediction, target, nyquist, bands.nyquist)
-            pictures["error by frequency and direction"] = draw_sectors(edges, bands.nyquist, by_sector)
-        return pictures
-
-    def show(self, trainer: L.Trainer, pictures: dict[str, Any]) -> None:
-        step = trainer.global_step
-        folder = self.directory / "images"
-        folder.mkdir(exist_ok=True)
-        for name, picture in pictures.items():
-            slug = re.sub(r"\W+", "-", name)
-            write_bytes(
-                folder / f"{slug}-{step:07d}.png", imageio.imwrite("<bytes>", picture, extension=".png")
-            )
-            for logger in trainer.loggers:
-                assert isinstance(logger, TensorBoardLogger)
-                logger.experiment.add_image(name, picture, step, dataformats="HWC")
+            media["error by frequency and direction"] = Picture(draw_sectors(edges, bands.nyquist, by_sector))
+        return media
 
 
-def finite_loss(outputs: Any, trainer: L.Trainer) -> float:
-    """The loss of the step, the mean over all processes that share its batch."""
-    value = float(trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean"))
-    if not math.isfinite(value):
-        raise Diverged(f"train/loss is {value} at step {trainer.global_step} with {learning_rate(trainer)}")
-    return value
+def evaluation_of(trainer: L.Trainer) -> EvaluationCallback:
+    """The EvaluationCallback of a trainer.
+
+    Raises:
+        UserError: The trainer has none.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EvaluationCallback):
+            return callback
+    raise UserError("the trainer has no EvaluationCallback; add one to its callbacks")
+
+
+def _loss_columns(losses: Mapping[str, float]) -> dict[str, float]:
+    """The loss under the name "train/loss", and its terms under their own names."""
+    return {"train/loss" if name == "loss" else name: value for name, value in losses.items()}
+
+
+def finite_losses(outputs: Mapping[str, Any], trainer: L.Trainer) -> dict[str, float]:
+    """The loss of a step and its terms: the mean over all processes that share the batch.
+
+    Raises:
+        Diverged: The loss is not finite.
+    """
+    losses = {
+        name: float(trainer.strategy.reduce(value.detach(), reduce_op="mean"))
+        for name, value in outputs.items()
+    }
+    if not math.isfinite(losses["loss"]):
+        raise Diverged(
+            f"train/loss is {losses['loss']} at step {trainer.global_step} with {learning_rate(trainer)}"
+        )
+    return losses
 
 
 def learning_rate(trainer: L.Trainer) -> str:
+    """The learning rate of the first parameter group, in words."""
     return f"learning rate {trainer.optimizers[0].param_groups[0]['lr']:.3g}"

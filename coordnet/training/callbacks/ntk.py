@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lightning as L
 import numpy as np
@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from coordnet.diagnostics import ntk, ntk_figure
-from coordnet.errors import Diverged
+from coordnet.errors import Diverged, OptionError
+from coordnet.evaluation.media import Picture
+from coordnet.forward_maps.point import PointEvaluation
 from coordnet.losses.mse import mse
-from coordnet.training.callbacks.evaluation import Evaluation
+from coordnet.options import Range, validate_ranges
+from coordnet.training.callbacks.evaluation import evaluation_of
 from coordnet.training.module import FieldModule
 
 MOST_PREDICTED = 4096
@@ -22,29 +25,55 @@ PREDICTED_AT = 200
 LEADING = 128
 
 
-class Kernel(L.Callback):
-    """Computes the tangent kernel at some training points, at the first, the last and chosen steps.
+class NTKCallback(L.Callback):
+    """Computes the tangent kernel at some training points, at the first step, the last step and chosen steps.
 
-    It draws nothing at random and changes nothing that is trained. It must stand behind the Evaluation, whose clock it
-    stops, and before the Saving, so that a checkpoint never lacks what belongs to its step.
+    The callback draws no random number and changes no parameter. The run's EvaluationCallback has to come before this
+    callback, whose files a checkpoint of the same step may not lack.
 
-    Each step leaves ntk-STEP.npz in the run's directory, all plain arrays: step, coords (n, d), target, values and
+    Each step leaves ntk-STEP.npz in the run's directory, with plain arrays: step, coords (n, d), target, values and
     residual (n, C), kernel (n, n) float32, eigenvalues (n,), the first 128 eigenvectors (n, 128) float32, the target's
-    energy along all of them (n,), mse; and at step 0 predicted_steps and predicted_mse, where gradient descent with
-    that kernel is what is trained.
+    energy along all eigenvectors (n,), mse; and at step 0 predicted_steps and predicted_mse, where training is gradient
+    descent with that kernel.
 
     Args:
-        directory: The run's.
-        evaluation: Writes the scalars and the picture, which it draws at the end only if it does so with its own.
-        points: How many training points, spread evenly over the observations.
-        steps: Chosen ones; those beyond the last are never reached.
+        points: Number of training points, spread evenly over the observations.
+        steps: Steps besides the first and the last; steps beyond the last are never reached.
     """
 
-    def __init__(self, directory: Path, evaluation: Evaluation, points: int, steps: Sequence[int]) -> None:
-        self.directory = directory
-        self.evaluation = evaluation
+    @validate_ranges
+    def __init__(
+        self,
+        points: Annotated[int, Range(1, 4096)] = 256,
+        steps: Annotated[Sequence[int], Range(0, 10**9)] = (),
+    ) -> None:
         self.points = points
         self.steps = frozenset(steps)
+
+    def check_fit(self, module: FieldModule) -> None:
+        """Refuse a signal that the kernel cannot be computed on.
+
+        Raises:
+            OptionError: The signal has fewer observations than `points`, or is not observed directly.
+        """
+        if not isinstance(module.forward_map, PointEvaluation):
+            raise OptionError(
+                "callbacks.ntk.points",
+                self.points,
+                "needs a field that is observed directly (forward_map=point)",
+            )
+        total = module.batches.signal.num_observations
+        if self.points > total:
+            raise OptionError(
+                "callbacks.ntk.points", self.points, f"must be at most {total}, the observations"
+            )
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, FieldModule)
+        self.check_fit(pl_module)
+
+    def next_due_step(self, step: int) -> float:
+        return min((chosen for chosen in self.steps if chosen > step), default=math.inf)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -54,19 +83,23 @@ class Kernel(L.Callback):
         if trainer.global_step in self.steps or trainer.global_step == trainer.max_steps:
             self.measure(trainer, pl_module)
 
-    def measure(self, trainer: L.Trainer, model: L.LightningModule) -> None:
+    def measure(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Compute the kernel of this step, and write its file, scalars and picture."""
-        assert isinstance(model, FieldModule)
-        self.evaluation.stop_clock()
+        assert isinstance(module, FieldModule)
+        if not trainer.is_global_zero:
+            return
+        evaluation = evaluation_of(trainer)
+        evaluation.clock.pause()
         step = trainer.global_step
-        batch = model.batches.signal.get_batch(even_index(model.batches.signal.num_observations, self.points))
+        signal = module.batches.signal
+        batch = signal.get_batch(_even_index(signal.num_observations, self.points))
         coords, target = batch["coords"], batch["value"]
         where = [coords, *(batch[name] for name in ("covariance",) if name in batch)]
         with torch.no_grad():
-            values = model.field(*(tensor.to(model.device) for tensor in where)).cpu()
+            values = module.field(*(tensor.to(module.device) for tensor in where)).cpu()
         if not values.isfinite().all():
             raise Diverged(f"the field is not finite at step {step}")
-        field = in_double(model.field)
+        field = in_double(module.field)
         kernel = ntk.tangent_kernel(field, *(tensor.double() for tensor in where))
         found = ntk.eigendecomposition(kernel)
         residual = values - target
@@ -82,29 +115,32 @@ class Kernel(L.Callback):
             "energy": ntk.energy_shares(found.eigenvectors, target).numpy(),
             "mse": residual.double().square().mean().numpy(),
         }
-        reason = why_not_predicted(trainer, model, self.points)
+        reason = why_not_predicted(trainer, module, self.points)
         if step == 0 and reason is None:
             try:
-                record |= predict(trainer, field, kernel, where, residual)
+                record |= _predict(trainer, field, kernel, where, residual)
             except ValueError as error:
                 reason = str(error)
-        np.savez(self.directory / file_name(step), **record)
-        ranks = summary(found.eigenvalues, torch.from_numpy(record["energy"]))
-        self.evaluation.record(trainer, {k: v for k, v in ranks.items() if math.isfinite(v)})
-        if self.evaluation.draws_on_the_way or step == trainer.max_steps:
-            self.evaluation.show(trainer, {"ntk": ntk_figure.draw_ntk(self.so_far(step), reason)})
-
-    def so_far(self, step: int) -> list[dict[str, np.ndarray]]:
-        """What was computed up to a step, by rising step, also before the run was resumed."""
-        files = sorted(self.directory.glob("ntk-*.npz"))
-        return [dict(np.load(file)) for file in files if file.name <= file_name(step)]
+        directory = Path(trainer.default_root_dir)
+        np.savez(directory / _file_name(step), **record)
+        ranks = _summary(found.eigenvalues, torch.from_numpy(record["energy"]))
+        logger = evaluation.logger_of(trainer)
+        logger.log(ranks, step)
+        if evaluation.draws_during_training or step == trainer.max_steps:
+            logger.show({"ntk": Picture(ntk_figure.draw_ntk(_records(directory, step), reason))}, step)
 
 
-def file_name(step: int) -> str:
+def _records(directory: Path, step: int) -> list[dict[str, np.ndarray]]:
+    """The files up to a step, by rising step, also from before the run was resumed."""
+    files = sorted(directory.glob("ntk-*.npz"))
+    return [dict(np.load(file)) for file in files if file.name <= _file_name(step)]
+
+
+def _file_name(step: int) -> str:
     return f"ntk-{step:07d}.npz"
 
 
-def even_index(total: int, points: int) -> Tensor:
+def _even_index(total: int, points: int) -> Tensor:
     """`points` of range(total), spread evenly."""
     return torch.arange(points) * total // points
 
@@ -116,7 +152,7 @@ def in_double(field: nn.Module) -> nn.Module:
     return double
 
 
-def summary(eigenvalues: Tensor, energy: Tensor) -> dict[str, float]:
+def _summary(eigenvalues: Tensor, energy: Tensor) -> dict[str, float]:
     return {
         "ntk/effective_rank": ntk.effective_rank(eigenvalues),
         "ntk/entropy_rank": ntk.entropy_rank(eigenvalues),
@@ -127,16 +163,16 @@ def summary(eigenvalues: Tensor, energy: Tensor) -> dict[str, float]:
     }
 
 
-def why_not_predicted(trainer: L.Trainer, model: FieldModule, points: int) -> str | None:
+def why_not_predicted(trainer: L.Trainer, module: FieldModule, points: int) -> str | None:
     """Why the loss cannot be predicted from the kernel; None if it can."""
-    total = model.batches.signal.num_observations
+    total = module.batches.signal.num_observations
     if not trainer.optimizers:
         return "nothing is trained"
     (optimizer,) = trainer.optimizers
     options = optimizer.param_groups[0]
     schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
     constant = all(isinstance(s, torch.optim.lr_scheduler.ConstantLR) and s.factor == 1 for s in schedules)
-    values = points * model.batches.signal.channels
+    values = points * module.batches.signal.channels
     obstacles = {
         f"the optimizer is {type(optimizer).__name__}, not plain SGD": not isinstance(
             optimizer, torch.optim.SGD
@@ -144,17 +180,17 @@ def why_not_predicted(trainer: L.Trainer, model: FieldModule, points: int) -> st
         "SGD has momentum": options.get("momentum", 0) != 0,
         "SGD has weight decay": options.get("weight_decay", 0) != 0,
         "the learning rate changes (it needs schedule=constant)": not constant,
-        "the loss is not the squared error alone": list(model.losses.values()) != [(1.0, mse)],
-        "a batch is not all observations (it needs trainer.batch_size=null)": model.batches.size is not None,
+        "the loss is not the squared error alone": list(module.losses.values()) != [(1.0, mse)],
+        "a batch is not all observations (it needs trainer.batch_size=null)": module.batches.size is not None,
         f"{points} points are not all {total} observations": points != total,
-        "hidden layers run in bfloat16": getattr(model.field, "precision", "float32") != "float32",
-        "the field changes with time by itself": bool(model.scheduled_modules),
+        "hidden layers run in bfloat16": getattr(module.field, "precision", "float32") != "float32",
+        "the field changes with time by itself": bool(module.scheduled_modules),
         f"{values} values are more than {MOST_PREDICTED}": values > MOST_PREDICTED,
     }
     return next((reason for reason, holds in obstacles.items() if holds), None)
 
 
-def predict(
+def _predict(
     trainer: L.Trainer, field: nn.Module, kernel: Tensor, where: Sequence[Tensor], residual: Tensor
 ) -> dict[str, np.ndarray]:
     """The loss of the whole training, at log-spaced steps, by the kernel of its first.

@@ -1,25 +1,29 @@
+import math
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from coordnet.training.callbacks.evaluation import Evaluation
+from coordnet.training.callbacks.evaluation import evaluation_of
 
 
 class ProgressBar(L.Callback):
-    """One line on a terminal: step, loss, PSNR, steps per second, time left. Nothing elsewhere.
+    """One line on a terminal: step, loss, PSNR, steps per second, time left. Other outputs get no line.
 
     Args:
-        title: What is being trained.
-        evaluation: Where the newest score is read.
+        title: Name of the run.
     """
 
-    def __init__(self, title: str, evaluation: Evaluation) -> None:
+    def __init__(self, title: str) -> None:
         self.title = title
-        self.evaluation = evaluation
         self.progress: Progress | None = None
+
+    def next_due_step(self, step: int) -> float:
+        """Never: the line moves when a block of steps ends."""
+        return math.inf
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         console = Console(file=sys.stderr)
@@ -45,17 +49,12 @@ class ProgressBar(L.Callback):
         if self.progress is None:
             return
         step = trainer.global_step
-        # Reading the loss would wait for a GPU, so it is read with the evaluation's own rhythm only.
-        if step % self.evaluation.log_every == 0 or step == trainer.max_steps:
+        # Reading the loss waits for a GPU, so the loss is read where it is logged anyway.
+        if step % evaluation_of(trainer).log_every == 0 or step == trainer.max_steps:
             speed = self.progress.tasks[0].speed or 0.0
-            numbers = f"loss {float(outputs['loss']):.2e}  {self.score()}  {speed:.1f} steps/s"
+            numbers = f"loss {float(outputs['loss']):.2e}  {_score(evaluation_of(trainer).latest)}  {speed:.1f} steps/s"
             self.progress.update(self.task, numbers=numbers)
         self.progress.update(self.task, completed=step)
-
-    def score(self) -> str:
-        names = ("val/psnr", "train/psnr", "val/nmse", "train/nmse")
-        found = [(name, self.evaluation.latest[name]) for name in names if name in self.evaluation.latest]
-        return f"{found[0][0]} {found[0][1]:.2f}" if found else ""
 
     def on_exception(self, *_: Any) -> None:
         self.stop()
@@ -67,3 +66,9 @@ class ProgressBar(L.Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def _score(latest: Mapping[str, float]) -> str:
+    """The newest score that a line has room for."""
+    names = ("val/psnr", "train/psnr", "val/nmse", "train/nmse")
+    return next((f"{name} {latest[name]:.2f}" for name in names if name in latest), "")

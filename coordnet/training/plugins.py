@@ -1,0 +1,84 @@
+"""Loss terms, callbacks and loggers from their config groups, each a dict of nodes by name."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import Logger
+
+from coordnet.config.build import build, factory
+from coordnet.errors import OptionError, UserError
+from coordnet.losses.base import Loss
+
+Nodes = Mapping[str, Mapping[str, Any]]
+
+
+def build_losses(nodes: Nodes, allow: Sequence[str] = ()) -> dict[str, tuple[float, Loss]]:
+    """Weights and loss terms by name, from nodes `{name: {_target_, weight, ...}}`.
+
+    A target that is a function of (prediction, batch, field) is the term itself; a class is constructed first.
+
+    Raises:
+        UserError: There is no term, or an option is not allowed.
+    """
+    if not nodes:
+        raise UserError("loss=[] leaves nothing to minimize; name at least one term, such as loss=mse")
+    losses = {}
+    for name, node in nodes.items():
+        weight = node.get("weight", 1.0)
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < float("inf"):
+            raise OptionError(f"loss.{name}.weight", weight, "must be a number of at least 0")
+        make = factory({key: value for key, value in node.items() if key != "weight"}, f"loss.{name}", allow)
+        losses[name] = (float(weight), _constructed(make, f"loss.{name}"))
+    return losses
+
+
+def _constructed(make: Callable[..., Any], key: str) -> Loss:
+    """The term that a factory stands for: an instance of its class, or its function with options bound."""
+    assert isinstance(make, partial)
+    if not inspect.isclass(make.func):
+        return make if make.keywords else make.func
+    try:
+        return make()
+    except OptionError as error:
+        raise error.within(key) from None
+
+
+def build_callbacks(nodes: Nodes, allow: Sequence[str] = ()) -> list[L.Callback]:
+    """Lightning callbacks from nodes `{name: {_target_, ...}}`, in the order of the nodes.
+
+    Raises:
+        UserError: A node does not make a Lightning callback, or an option is not allowed.
+    """
+    callbacks = []
+    for name, node in nodes.items():
+        callback = build(node, f"callbacks.{name}", allow)
+        if not isinstance(callback, L.Callback):
+            raise UserError(f"callbacks.{name}._target_={node['_target_']} makes no lightning.Callback")
+        callbacks.append(callback)
+    return callbacks
+
+
+def logger_factories(nodes: Nodes, allow: Sequence[str] = ()) -> list[Callable[..., Any]]:
+    """Factories of loggers from nodes `{name: {_target_, ...}}`; no logger writes a file before its factory is called.
+
+    Raises:
+        UserError: An option is not allowed.
+    """
+    return [factory(node, f"logger.{name}", allow) for name, node in nodes.items()]
+
+
+def make_logger(make: Callable[..., Any], save_dir: Path, purge_step: int) -> Logger:
+    """Call the factory of a logger with the run's directory as `save_dir`, and with `purge_step` where it is accepted.
+
+    Args:
+        make: A factory as of `logger_factories`.
+        save_dir: Directory of the run.
+        purge_step: First step that the logger may hide, because a resumed run logs the steps from there again.
+    """
+    accepted = inspect.signature(make).parameters
+    given: dict[str, Any] = {"save_dir": save_dir, "purge_step": purge_step}
+    return make(**{name: value for name, value in given.items() if name in accepted})

@@ -15,10 +15,12 @@ from test_resume import same
 from coordnet.diagnostics import ntk
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import write_status
+from coordnet.runs.load import load
 from coordnet.training.assemble import assemble
 from coordnet.training.callbacks.ntk import _even_index, in_double, why_not_predicted
-from coordnet.training.run import load_model, prepare, resume, start
+from coordnet.training.run import prepare, resume, start
 
 NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]")
 LINE = (
@@ -62,8 +64,9 @@ def test_a_trained_encoding_is_measured_too(encoding: str, tmp_path: Path) -> No
 
 def test_the_file_holds_the_kernel_of_the_weights_at_its_step(watched: Path) -> None:
     record = np.load(watched / "ntk-0000012.npz", allow_pickle=False)
-    model = load_model(watched, "last")[1]
-    batch = model.batches.signal.get_batch(_even_index(model.batches.signal.num_observations, 20))
+    model = load(watched)
+    signal = prepare(read_config(watched))[1].batches.signal
+    batch = signal.get_batch(_even_index(signal.num_observations, 20))
     assert np.array_equal(record["coords"], batch["coords"])
     kernel = ntk.tangent_kernel(in_double(model.field), batch["coords"].double())
     np.testing.assert_allclose(record["kernel"], kernel, rtol=1e-6)
@@ -146,7 +149,7 @@ def test_why_a_loss_is_not_predicted(overrides: list[str], reason: str | None) -
     configured = model.configure_optimizers()
     scheduler = SimpleNamespace(scheduler=configured["lr_scheduler"]["scheduler"])
     trainer: Any = SimpleNamespace(optimizers=[configured["optimizer"]], lr_scheduler_configs=[scheduler])
-    assert why_not_predicted(trainer, model, config["ntk"]["points"]) == reason
+    assert why_not_predicted(trainer, model, config["callbacks"]["ntk"]["points"]) == reason
 
 
 def test_without_training_there_is_the_kernel_of_the_first_step(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ class FieldModule(L.LightningModule):
         return max(1, int(min(self.steps_per_block, due - step, last - step)))
 
     def _all_callbacks(self) -> list[L.Callback]:
-        return self.trainer.callbacks
+        trainer: Any = self.trainer
+        return list(trainer.callbacks)
 
     @torch.no_grad()
     def predict(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -198,7 +199,7 @@ class FieldModule(L.LightningModule):
         return self.evaluator.evaluate(self.batches.signal, field, self.predict)
 
     @classmethod
-    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
         """Refused: a module holds its data, which no checkpoint holds."""
         raise UserError(
             "FieldModule.load_from_checkpoint is not supported; call coordnet.load(run_directory)"

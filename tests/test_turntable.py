@@ -17,7 +17,8 @@ from coordnet.errors import UserError
 from coordnet.export import turntable as module
 from coordnet.export.turntable import along, around, pictures, turntable
 from coordnet.forward_maps.hierarchical import HierarchicalRenderer
-from coordnet.signals.scenes.posed_images import PosedImages, view
+from coordnet.rendering.camera import render_view
+from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.synthetic.synthetic_scene import known_scene
 
 CENTER, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
@@ -108,7 +109,8 @@ def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> 
     torch.testing.assert_close(along(file, (20, 20), signal).focal, signal.train.cameras.focal[:3])
     out = turntable(run, path=file, out=run / "a.gif")
     expected = [
-        view(signal.train.cameras, i, signal.backdrop, predict)["value"].numpy() * 255 for i in range(3)
+        render_view(signal.train.cameras, i, signal.backdrop, predict)["value"].numpy() * 255
+        for i in range(3)
     ]
     assert np.abs(imageio.imread(out, index=None) - np.stack(expected)).mean() < 3
 

@@ -15,7 +15,7 @@ from coordnet.errors import UserError
 from coordnet.export import view as module
 from coordnet.export.view import REACH, render_view
 from coordnet.forward_maps.hierarchical import HierarchicalRenderer
-from coordnet.signals.scenes import posed_images
+from coordnet.rendering import camera
 from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.synthetic.synthetic_scene import known_scene
 from coordnet.training.run import start
@@ -78,7 +78,7 @@ def test_a_larger_view_shows_the_same_things_in_more_pixels(run: Path, signal: P
 
 def test_bands_do_not_change_the_view(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,) = render_view(run, 0, output=run / "whole.png")
-    monkeypatch.setattr(posed_images, "RAYS_PER_CHUNK", 100)
+    monkeypatch.setattr(camera, "RAYS_PER_CHUNK", 100)
     (parts,) = render_view(run, 0, output=run / "parts.png")
     # Chunks of another size round differently.
     assert abs(imageio.imread(whole).astype(int) - imageio.imread(parts)).max() <= 1

@@ -14,8 +14,9 @@ from coordnet.errors import UserError
 from coordnet.export import video
 from coordnet.export.view import load_scene, scaled
 from coordnet.ranges import Range
+from coordnet.rendering.camera import render_view
 from coordnet.signals.scenes.frames import read_frames
-from coordnet.signals.scenes.posed_images import PosedImages, view
+from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.scenes.view_files import read_cameras
 from coordnet.training.module import FieldModule
 
@@ -83,7 +84,7 @@ def turntable(
 @torch.no_grad()
 def pictures(cameras: Cameras, signal: PosedImages, model: FieldModule) -> Iterator[viz.Picture]:
     for i in bar(range(len(cameras)), "rendering"):
-        yield viz.to_pixels(view(cameras, i, signal.backdrop, model.predict)["value"].numpy())
+        yield viz.to_pixels(render_view(cameras, i, signal.backdrop, model.predict)["value"].numpy())
 
 
 def around(cameras: Cameras, size: tuple[int, int], count: int, elevation: float | None) -> Cameras:

@@ -14,10 +14,11 @@ from coordnet.export import png
 from coordnet.export.image import MAX_SIDE
 from coordnet.files import check_new
 from coordnet.ranges import Range
+from coordnet.rendering.camera import render_rows, row_chunks
 from coordnet.runs import checkpoint
 from coordnet.runs.config_file import read_config
 from coordnet.runs.load import load_state
-from coordnet.signals.scenes.posed_images import PosedImages, band, bands
+from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.training.module import FieldModule
 from coordnet.training.run import prepare
 
@@ -72,8 +73,8 @@ def render_view(
     near = float(cameras.poses[frame, :, 3].norm()) - REACH
     with ExitStack() as files:
         add = [files.enter_context(png.writing(each, (height, width, 3))) for each in paths]
-        for rows in bar(bands(cameras.size), "rendering"):
-            seen = band(cameras, frame, rows, signal.backdrop, model.predict)
+        for rows in bar(row_chunks(cameras.size), "rendering"):
+            seen = render_rows(cameras, frame, rows, signal.backdrop, model.predict)
             add[0](viz.to_pixels(seen["value"].numpy()))
             if depth:
                 add[1](distances(seen["depth"], seen["opacity"], near))

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from coordnet import viz
 from coordnet.cameras import Cameras, ray_box
-from coordnet.coords import Domain, FieldFunction, chunks
+from coordnet.coords import Domain, FieldFunction
 from coordnet.errors import UserError
 from coordnet.metrics.scores import psnr, ssim
+from coordnet.rendering.camera import render_view
 from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
 from coordnet.signals.synthetic.top_down import Plan
 
@@ -18,7 +19,6 @@ Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
 
 SPLITS = ("train", "val", "test")
-RAYS_PER_CHUNK = 16384
 # In pixels, of the sides of a view in a picture.
 LONGEST = 512
 # Views that are scored of those trained on, drawn as strips, and kept to be compared by frequency.
@@ -176,7 +176,7 @@ class PosedImages(Signal):
     def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
         """A view as it is predicted, and its "target": each (height, width, channels)."""
         target = composite(views.images[i], self.backdrop)
-        return {"target": target} | view(views.cameras, i, self.backdrop, predict)
+        return {"target": target} | render_view(views.cameras, i, self.backdrop, predict)
 
     def samples(self, renderings: Sequence[Rendering]) -> GridComparison:
         """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
@@ -186,34 +186,6 @@ class PosedImages(Signal):
         return GridComparison(
             prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2
         )
-
-
-def bands(size: tuple[int, int]) -> list[slice]:
-    """Rows of pictures of (width, height) that are seen at a time, so that memory does not grow with the height."""
-    return list(chunks(size[1], max(1, RAYS_PER_CHUNK // size[0])))
-
-
-def band(cameras: Cameras, i: int, rows: slice, background: Tensor, predict: Predict) -> dict[str, Tensor]:
-    """What camera i sees in some rows on a background (3,): value, and depth and opacity where they are predicted.
-
-    Each (rows, width, channels).
-    """
-    row, column = torch.meshgrid(
-        torch.arange(rows.start, rows.stop), torch.arange(cameras.size[0]), indexing="ij"
-    )
-    pixels = torch.stack([column, row], dim=-1).flatten(0, 1) + 0.5
-    origins, directions = cameras.rays(torch.full((len(pixels),), i), pixels)
-    behind = background.expand_as(origins)
-    seen = predict({"origins": origins, "directions": directions, "background": behind})
-    return {
-        name: seen[name].unflatten(0, row.shape) for name in ("value", "depth", "opacity") if name in seen
-    }
-
-
-def view(cameras: Cameras, i: int, background: Tensor, predict: Predict) -> dict[str, Tensor]:
-    """All that camera i sees: the bands as one, (height, width, channels)."""
-    parts = [band(cameras, i, rows, background, predict) for rows in bands(cameras.size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def composite(pixels: Tensor, background: Tensor) -> Tensor:

@@ -124,18 +124,6 @@ EXPONENT = Range(0, 10)
 RATE = Range(0, 1e38)
 STEPS = Range(1, 10**9, whole=True)
 
-# Of scenes.
-VIEWS = Range(1, 4096, whole=True)
-WORLD = Range(-1e30, 1e30)
-POSED = {
-    "downscale": Range(1, 8192, "pixels", whole=True),
-    "resize": replace(RESIZE, high=8192),
-    "center": replace(WORLD, entries=3),
-    "half_size": Range(1e-30, 1e30),
-    "train_views": Range(1, 2**20, whole=True, null=True),
-    "scored_views": Range(1, 2**20, whole=True, null=True),
-    "resolution": Range(2, 2**14, "cells", whole=True, null=True),
-}
 # Of a ray.
 SAMPLES = Range(1, 4096, whole=True)
 
@@ -264,24 +252,6 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "cutoff": Range(2, LINE.high // 2, "cycles across the domain", whole=True, null=True),
         "frequencies": replace(LINE_FREQUENCY, entries=0),
         "seed": SEED,
-    },
-    "coordnet.signals.scenes.blender.blender": POSED,
-    "coordnet.signals.scenes.transforms.transforms": {
-        **POSED,
-        "center": or_null(POSED["center"]),
-        "half_size": or_null(POSED["half_size"]),
-        "holdout": replace(VIEWS, low=0, null=True),
-    },
-    "coordnet.signals.synthetic.synthetic_scene.known_scene": {
-        "size": Range(8, 2048, "pixels", whole=True),
-        "views": VIEWS,
-        "held_out": VIEWS,
-        "frequency": Range(0, 1024, "cycles across the box"),
-        "radius": Range(1.8, 100, "half sides of the box"),
-        "elevation": Range(-89, 89, "degrees", entries=2),
-        "supersample": Range(1, 16, "rays", whole=True),
-        "seed": SEED,
-        "resolution": POSED["resolution"],
     },
     "coordnet.signals.lines.sequence.sequence": {
         "num_samples": Range(2, 2**16, whole=True),

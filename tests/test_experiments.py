@@ -15,7 +15,13 @@ from coordnet.training.assemble import assemble
 
 EXPERIMENTS = sorted(file.stem for file in (config_dir() / "experiment").glob("*.yaml"))
 # In place of pictures from files.
-TINY = ["signal=scene", "signal.size=8", "signal.views=2", "signal.held_out=1", "signal.supersample=1"]
+TINY = [
+    "signal=scene",
+    "signal.size=8",
+    "signal.num_views=2",
+    "signal.num_eval_views=1",
+    "signal.supersample=1",
+]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

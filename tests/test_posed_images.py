@@ -5,9 +5,12 @@ import torch
 from scene_files import picture, write_scene, write_split
 from torch import Tensor
 
+from coordnet.evaluation.base import EvaluationResult, Metric, Predict
+from coordnet.evaluation.media import Picture
+from coordnet.evaluation.views import ViewsEvaluator
 from coordnet.metrics.scores import psnr
 from coordnet.signals.scenes.blender import blender
-from coordnet.signals.scenes.posed_images import PosedImages, Views, composite
+from coordnet.signals.scenes.posed_images import PosedImages, Views, alpha_composite
 from coordnet.training.batches import BatchSampler
 
 Batch = dict[str, Tensor]
@@ -26,8 +29,12 @@ def gray(batch: Batch) -> Batch:
     return {"value": torch.full_like(batch["origins"], 0.5)}
 
 
+def evaluate(signal: PosedImages, predict: Predict, **metrics: Metric) -> EvaluationResult:
+    return ViewsEvaluator(metrics).evaluate(signal, unused, predict)
+
+
 class Truth:
-    """Predicts a pixel by looking up where it is seen from: what a perfect field would render."""
+    """Predicts the color of a ray by looking up its pixel, as a perfect field would render the pixel."""
 
     def __init__(self, signal: PosedImages) -> None:
         self.views = [signal.train, *signal.held_out.values()]
@@ -36,11 +43,11 @@ class Truth:
         return {"value": torch.stack([self.look_up(*ray) for ray in zip(*batch.values(), strict=True)])}
 
     def look_up(self, origin: Tensor, direction: Tensor, background: Tensor) -> Tensor:
-        for images, cameras in self.views:
+        for images, cameras, _ in self.views:
             for i in torch.arange(len(cameras)):
                 if torch.equal(cameras.poses[i, :, 3], origin):
                     column, row = cameras.project((origin + direction)[None], i[None])[0].long()
-                    return composite(images[i, row, column], background)
+                    return alpha_composite(images[i, row, column], background)
         raise AssertionError("a ray from nowhere")
 
 
@@ -87,34 +94,48 @@ def test_batches_are_functions_of_seed_and_step(signal: PosedImages) -> None:
 
 
 def test_the_truth_scores_perfectly(signal: PosedImages) -> None:
-    metrics = signal.evaluate(unused, Truth(signal)).metrics
+    metrics = evaluate(signal, Truth(signal)).metrics
     assert metrics["val/psnr"] == metrics["train/psnr"] == float("inf")
     assert metrics["val/ssim"] == pytest.approx(1)
 
 
 def test_scores_are_means_over_views(signal: PosedImages) -> None:
-    evaluation = signal.evaluate(unused, gray)
+    evaluation = evaluate(signal, gray)
     views = signal.held_out["val"]
-    expected = [psnr(torch.full((12, 16, 3), 0.5), composite(image, torch.ones(3))) for image in views.images]
+    expected = [
+        psnr(torch.full((12, 16, 3), 0.5), alpha_composite(image, torch.ones(3))) for image in views.images
+    ]
     assert evaluation.metrics["val/psnr"] == pytest.approx(sum(expected) / 2)
     assert evaluation.score == evaluation.metrics["val/psnr"]
     assert [evaluation.metrics[f"view_psnr/{i:04}"] for i in range(2)] == pytest.approx(expected)
     assert set(evaluation.metrics) == {"train/psnr", "train/ssim", "val/psnr", "val/ssim", *VIEWS}
 
 
+def test_further_metrics_are_means_over_the_views_of_each_split(signal: PosedImages) -> None:
+    def error(prediction: Tensor, target: Tensor) -> float:
+        return float((prediction - target).abs().mean())
+
+    metrics = evaluate(signal, gray, mae=error).metrics
+    views = signal.held_out["val"]
+    expected = [(0.5 - alpha_composite(image, torch.ones(3))).abs().mean().item() for image in views.images]
+    assert metrics["val/mae"] == pytest.approx(sum(expected) / 2)
+    assert set(metrics) >= {"train/mae", "val/mae"}
+
+
 def test_the_score_is_never_taken_on_test_views(signal: PosedImages) -> None:
     only_test = PosedImages(signal.train, test=signal.held_out["val"])
-    evaluation = only_test.evaluate(unused, gray)
+    evaluation = evaluate(only_test, gray)
     assert "test/psnr" in evaluation.metrics and "val/psnr" not in evaluation.metrics
     assert evaluation.score == evaluation.metrics["train/psnr"]
 
 
 def test_views_are_compared_by_frequency_as_channels(signal: PosedImages) -> None:
-    samples = signal.evaluate(unused, gray).samples
-    assert samples is not None and samples.nyquist == 8
-    assert samples.prediction.shape == samples.target.shape == (12, 16, 6)
+    grid = evaluate(signal, gray).grid
+    assert grid is not None and grid.nyquist == 8
+    assert grid.prediction.shape == grid.target.shape == (12, 16, 6)
     torch.testing.assert_close(
-        torch.from_numpy(samples.target[..., 3:]), composite(signal.held_out["val"].images[1], torch.ones(3))
+        torch.from_numpy(grid.target[..., 3:]),
+        alpha_composite(signal.held_out["val"].images[1], torch.ones(3)),
     )
 
 
@@ -123,41 +144,42 @@ def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
         opacity = (batch["directions"][:, 2:] < -0.2).float()
         return gray(batch) | {"depth": 2 - batch["directions"][:, 2:], "opacity": opacity}
 
-    pictures = signal.evaluate(unused, predict).pictures
+    media = evaluate(signal, predict).make_media()
     # Two views of 12 rows with a gap of 4; three and two pictures of 16 columns.
-    assert {name: picture.shape for name, picture in pictures.items()} == {
+    assert {name: each.pixels.shape for name, each in media.items() if isinstance(each, Picture)} == {
         "target | prediction | error": (28, 56, 3),
         "depth | opacity": (28, 36, 3),
     }
-    assert list(signal.evaluate(unused, gray).pictures) == ["target | prediction | error"]
+    assert list(evaluate(signal, gray).make_media()) == ["target | prediction | error"]
 
 
 def test_without_anything_held_out_the_views_trained_on_are_shown(signal: PosedImages) -> None:
-    evaluation = PosedImages(signal.train).evaluate(unused, gray)
-    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", *VIEWS} and evaluation.pictures
+    evaluation = evaluate(PosedImages(signal.train), gray)
+    assert set(evaluation.metrics) == {"train/psnr", "train/ssim", *VIEWS}
+    assert evaluation.make_media()
 
 
 def test_no_more_than_ten_views_are_kept(signal: PosedImages) -> None:
     views = signal.held_out["val"]
     index = torch.arange(12) % 2
-    many = Views(views.images[index], views.cameras.take(index))
-    evaluation = PosedImages(signal.train, many).evaluate(unused, gray)
+    many = Views(views.images[index], views.cameras.take(index), ("a",) * 12)
+    evaluation = evaluate(PosedImages(signal.train, many), gray)
     assert "view_psnr/0011" in evaluation.metrics
-    assert evaluation.samples is not None and evaluation.samples.target.shape == (12, 16, 30)
+    assert evaluation.grid is not None and evaluation.grid.target.shape == (12, 16, 30)
 
 
 def test_the_fingerprint_follows_pixels_and_poses(signal: PosedImages) -> None:
-    images, cameras = signal.train
+    images, cameras, names = signal.train
     other = images.clone()
     other[0, 0, 0, 0] ^= 1
     prints = {
         PosedImages(signal.train).fingerprint(),
-        PosedImages(Views(other, cameras)).fingerprint(),
-        PosedImages(signal.train.boxed(torch.zeros(3), 2.0)).fingerprint(),
+        PosedImages(Views(other, cameras, names)).fingerprint(),
+        PosedImages(signal.train.normalized_to(torch.zeros(3), 2.0)).fingerprint(),
     }
     assert len(prints) == 3 and PosedImages(signal.train).fingerprint() in prints
 
 
-def test_some_views_are_evenly_spaced(signal: PosedImages) -> None:
-    assert torch.equal(signal.train.some(2).images, signal.train.images[[0, 1]])
-    assert torch.equal(signal.train.some(9).images, signal.train.images)
+def test_a_subsample_of_views_is_evenly_spaced(signal: PosedImages) -> None:
+    assert torch.equal(signal.train.subsample(2).images, signal.train.images[[0, 1]])
+    assert torch.equal(signal.train.subsample(9).images, signal.train.images)

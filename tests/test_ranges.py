@@ -40,7 +40,6 @@ NEEDED: dict[str, dict[str, Any]] = {
         "appearance": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
         "color": None,
     },
-    "coordnet.signals.scenes.blender.blender": {"path": "nowhere"},
     "coordnet.signals.images.fourier_features.fourier_features": {
         "kind": "text",
         "index": 0,
@@ -48,8 +47,6 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "coordnet.signals.images.image.image_file": {"path": "nowhere"},
     "coordnet.signals.images.image.skimage_image": {"name": "coffee"},
-    "coordnet.signals.synthetic.synthetic_scene.known_scene": {"scene": "fence"},
-    "coordnet.signals.scenes.transforms.transforms": {"path": "nowhere"},
 }
 
 

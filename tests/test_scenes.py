@@ -14,19 +14,20 @@ from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.signals.scenes.blender import blender
 from coordnet.signals.scenes.posed_images import PosedImages
-from coordnet.signals.synthetic.scenes import AMBIENT, GROUND, SCENES, SUN, make
+from coordnet.signals.spec import SPLITS
+from coordnet.signals.synthetic.scenes import AMBIENT, GROUND, SCENES, SUN, build_scene
 from coordnet.signals.synthetic.solids import Ball, Box, Disc, Solid
-from coordnet.signals.synthetic.synthetic_scene import SPLITS, known_scene, orbit, take
+from coordnet.signals.synthetic.synthetic_scene import render_split, spiral_poses, synthetic_scene
 
-SMALL: dict[str, Any] = {"size": 16, "views": 3, "held_out": 2, "supersample": 2}
+SMALL: dict[str, Any] = {"size": 16, "num_views": 3, "num_eval_views": 2, "supersample": 2}
 
 
 def white(points: Tensor, normals: Tensor) -> Tensor:
     return torch.ones_like(points)
 
 
-def meet(solid: Solid, origin: list[float], direction: list[float]) -> tuple[float, list[float]]:
-    distance, normal = solid.meet(torch.tensor([origin]), F.normalize(torch.tensor([direction]), dim=-1))
+def intersect(solid: Solid, origin: list[float], direction: list[float]) -> tuple[float, list[float]]:
+    distance, normal = solid.intersect(torch.tensor([origin]), F.normalize(torch.tensor([direction]), dim=-1))
     return distance.item(), normal[0].tolist()
 
 
@@ -63,7 +64,7 @@ BOX = Box(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([1.0, 2.0, 3.0]), white
 def test_where_a_ray_meets_a_solid(
     solid: Solid, origin: list[float], direction: list[float], distance: float, normal: list[float] | None
 ) -> None:
-    found, facing = meet(solid, origin, direction)
+    found, facing = intersect(solid, origin, direction)
     assert found == pytest.approx(distance, abs=1e-6)
     if normal is not None:
         assert facing == pytest.approx(normal, abs=1e-6)
@@ -72,7 +73,7 @@ def test_where_a_ray_meets_a_solid(
 @pytest.mark.parametrize("name", SCENES)
 def test_every_scene_is_inside_the_box_and_faces_the_eye(name: str) -> None:
     origins, directions = rays()
-    hits = make(name, 8.0, 0).trace(origins, directions)
+    hits = build_scene(name, 8.0, 0).trace(origins, directions)
     near, far = ray_box(origins, directions, -1.0, 1.0)
     distance = hits.distance[hits.hit]
     assert hits.hit.sum() > 100
@@ -88,7 +89,7 @@ def test_every_scene_is_inside_the_box_and_faces_the_eye(name: str) -> None:
 
 def test_the_color_is_a_wave_along_each_axis_from_wherever_it_is_seen() -> None:
     origins, directions = rays()
-    hits = make("checker", 5.0, 0).trace(origins, directions)
+    hits = build_scene("checker", 5.0, 0).trace(origins, directions)
     points = (origins + hits.distance[:, None] * directions)[hits.hit]
     expected = 0.5 + 0.5 * torch.cos(math.pi * 5 * points)
     # Float32 distances of 3, times the phase's slope of 16.
@@ -99,8 +100,8 @@ def test_the_rotated_scene_is_the_same_seen_from_a_turned_camera() -> None:
     origins, directions = rays()
     half = math.sqrt(0.5)
     turn = torch.tensor([[half, -half, 0.0], [half, half, 0.0], [0.0, 0.0, 1.0]])
-    plain = make("checker", 8.0, 0).trace(origins, directions)
-    turned = make("rotated", 8.0, 0).trace(origins @ turn.T, directions @ turn.T)
+    plain = build_scene("checker", 8.0, 0).trace(origins, directions)
+    turned = build_scene("rotated", 8.0, 0).trace(origins @ turn.T, directions @ turn.T)
     edge = plain.hit != turned.hit
     assert edge.float().mean() < 1e-3
     both = plain.hit & turned.hit
@@ -118,7 +119,7 @@ def test_shine_moves_with_the_eye_and_shade_does_not() -> None:
     eyes = torch.stack(
         [torch.tensor([0.0, 0.0, 1.0]), F.normalize(2 * normal - sun + torch.tensor([-1.0, 1, 0]), dim=-1)]
     )
-    hits = make("shine", 8.0, 0).trace(point + 2 * eyes, -eyes)
+    hits = build_scene("shine", 8.0, 0).trace(point + 2 * eyes, -eyes)
     torch.testing.assert_close(hits.distance, torch.tensor([2.0, 2.0]))
     shade = red * (AMBIENT + (1 - AMBIENT) * (normal @ sun))
     # Phong's cosine is 1 for the first eye; the red channel is full there.
@@ -130,7 +131,7 @@ def test_the_fence_is_fine_and_one_sees_through_it() -> None:
     """From the side, at the height of the bars: wood, gaps and the ball behind alternate."""
     y = torch.linspace(-0.59, 0.59, 4000)
     origins = torch.stack([torch.full_like(y, 3.0), y, torch.full_like(y, -0.2)], dim=-1)
-    hits = make("fence", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
+    hits = build_scene("fence", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
     bars = (hits.distance - (3 - 0.615)).abs() < 1e-4
     # Of a pitch of 1.2 / 7, bars take 0.03.
     assert bars.float().mean() == pytest.approx(0.03 * 7 / 1.2, rel=0.1)
@@ -140,20 +141,20 @@ def test_the_fence_is_fine_and_one_sees_through_it() -> None:
 def test_the_words_can_be_read_from_outside() -> None:
     """Ink on the face toward +x runs along +y, the right of who looks at it, and lines run down."""
     from coordnet.signals.images.analytic import text
-    from coordnet.signals.synthetic.scenes import TEXTURE
+    from coordnet.signals.synthetic.scenes import TEXTURE_SIZE
 
-    page = text(TEXTURE, 1, font_size=TEXTURE / 9, seed=0).pixels[..., 0]
-    place = 0.6 * ((2 * torch.arange(TEXTURE) + 1) / TEXTURE - 1)
+    page = text(TEXTURE_SIZE, 1, font_size=TEXTURE_SIZE / 9, seed=0).pixels[..., 0]
+    place = 0.6 * ((2 * torch.arange(TEXTURE_SIZE) + 1) / TEXTURE_SIZE - 1)
     z, y = torch.meshgrid(-place, place, indexing="ij")
     origins = torch.stack([torch.full_like(y, 3.0), y, z], dim=-1).reshape(-1, 3)
-    hits = make("text", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
-    seen = hits.color[:, 0].reshape(TEXTURE, TEXTURE)
+    hits = build_scene("text", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
+    seen = hits.color[:, 0].reshape(TEXTURE_SIZE, TEXTURE_SIZE)
     # Float32 places on pixels of 1 / 512.
     torch.testing.assert_close(seen, page, atol=2e-3, rtol=0)
 
 
 def test_cameras_look_at_the_middle_with_z_up() -> None:
-    poses = orbit(20, 2.7, (5.0, 75.0), turn=1.0)
+    poses = spiral_poses(20, 2.7, (5.0, 75.0), turn=1.0)
     torch.testing.assert_close(poses[:, :, 3], 2.7 * poses[:, :, 2])
     rotation = poses[:, :, :3]
     torch.testing.assert_close(rotation @ rotation.mT, torch.eye(3).expand(20, 3, 3), atol=1e-6, rtol=0)
@@ -165,7 +166,7 @@ def test_cameras_look_at_the_middle_with_z_up() -> None:
 
 def test_the_ground_is_below() -> None:
     """Pictures are right side up: the disc's near rim is lower in the picture than the ball's top."""
-    signal = known_scene("checker", **SMALL)
+    signal = synthetic_scene("checker", **SMALL)
     ball, rim = torch.tensor([0.0, 0.0, 0.6]), torch.tensor([0.0, 0.0, GROUND])
     for i in range(3):
         seen = signal.train.cameras.project(torch.stack([ball, rim]), torch.tensor([i, i]))
@@ -175,13 +176,13 @@ def test_the_ground_is_below() -> None:
 @pytest.mark.parametrize("name", SCENES)
 def test_pixels_are_means_of_exact_colors(name: str) -> None:
     """A pixel that is opaque holds its mean to half a step of its byte, whatever is behind."""
-    signal = known_scene(name, **{**SMALL, "views": 1})  # type: ignore[arg-type]
+    signal = synthetic_scene(name, **{**SMALL, "num_views": 1})  # type: ignore[arg-type]
     cameras = signal.train.cameras
     corners = cameras.pixels()[:, None] + torch.tensor(
         [[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]]
     )
     places = corners.reshape(-1, 2)
-    hits = make(name, 8.0, 0).trace(*cameras.rays(torch.zeros(len(places), dtype=torch.long), places))
+    hits = build_scene(name, 8.0, 0).trace(*cameras.rays(torch.zeros(len(places), dtype=torch.long), places))
     opaque = hits.hit.reshape(-1, 4).all(dim=1)
     mean = hits.color.reshape(-1, 4, 3).mean(dim=1)
     batch = signal.get_batch(torch.arange(16 * 16))
@@ -190,7 +191,7 @@ def test_pixels_are_means_of_exact_colors(name: str) -> None:
 
 
 def test_held_out_cameras_stand_elsewhere() -> None:
-    signal = known_scene("checker", **SMALL)
+    signal = synthetic_scene("checker", **SMALL)
     positions = [views.cameras.poses[..., 3] for views in (signal.train, signal.held_out["val"])]
     assert torch.cdist(positions[0], positions[1]).min() > 0.05
 
@@ -204,32 +205,32 @@ def test_the_yaml_builds_it() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"scene": "teapot"}, "signal.scene='teapot' must be one of checker"),
-        ({"size": 4}, "signal.size=4"),
-        ({"views": 0}, "signal.views=0"),
-        ({"held_out": 0}, "signal.held_out=0"),
-        ({"frequency": -1.0}, "signal.frequency=-1.0"),
-        ({"radius": 1.0}, "signal.radius=1.0"),
-        ({"elevation": [10.0]}, r"signal.elevation=\[10.0\]"),
-        ({"elevation": [20.0, 10.0]}, r"signal.elevation=\[20.0, 10.0\]"),
-        ({"supersample": 0}, "signal.supersample=0"),
-        ({"seed": -1}, "signal.seed=-1"),
-        ({"size": 2048, "views": 4000}, "signal.size=2048 with 4000 views takes"),
+        ({"scene": "teapot"}, "scene='teapot' must be one of checker"),
+        ({"size": 4}, "size=4"),
+        ({"num_views": 0}, "num_views=0"),
+        ({"num_eval_views": 0}, "num_eval_views=0"),
+        ({"frequency": -1.0}, "frequency=-1.0"),
+        ({"radius": 1.0}, "radius=1.0"),
+        ({"elevation": [10.0]}, r"elevation=\[10.0\]"),
+        ({"elevation": [20.0, 10.0]}, r"elevation=\[20.0, 10.0\]"),
+        ({"supersample": 0}, "supersample=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"size": 2048, "num_views": 4000}, "size=2048 with 4000 views takes"),
     ],
 )
 def test_options_that_cannot_be_met_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        known_scene(**{"scene": "checker", **SMALL, **options})
+        synthetic_scene(**{"scene": "checker", **SMALL, **options})
 
 
 def make_scene(folder: Path, *options: str) -> Any:
-    small = ("--size", "16", "--views", "3", "--held-out", "2", "--supersample", "2")
+    small = ("--size", "16", "--num-views", "3", "--num-eval-views", "2", "--supersample", "2")
     return coordnet("make-scene", "shine", str(folder), *small, *options, cwd=folder.parent)
 
 
 def test_a_scene_that_is_written_and_read_back_is_the_same(tmp_path: Path) -> None:
     assert make_scene(tmp_path / "out").returncode == 0
-    written, made = blender(str(tmp_path / "out")), known_scene("shine", **SMALL)
+    written, made = blender(str(tmp_path / "out")), synthetic_scene("shine", **SMALL)
     index = torch.arange(made.num_observations)
     expected, found = made.get_batch(index), written.get_batch(index)
     for name, tolerance in {"origins": 1e-5, "directions": 1e-5, "value": 1 / 510}.items():
@@ -250,7 +251,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options, message",
-    [(("--size", "3"), "--size=3"), (("--held-out", "0"), "--held-out=0"), (("--seed", "-2"), "--seed=-2")],
+    [
+        (("--size", "3"), "--size=3"),
+        (("--num-eval-views", "0"), "--num-eval-views=0"),
+        (("--seed", "-2"), "--seed=-2"),
+    ],
 )
 def test_a_scene_that_cannot_be_made_leaves_nothing(
     tmp_path: Path, options: tuple[str, str], message: str
@@ -261,6 +266,7 @@ def test_a_scene_that_cannot_be_made_leaves_nothing(
 
 
 def test_each_split_has_views_of_its_own() -> None:
-    views = [take("checker", 8.0, split, 1, 8, 2.7, (5.0, 75.0), 1, 0) for split in SPLITS]
+    options: dict[str, Any] = {"size": 8, "num_views": 1, "num_eval_views": 1, "supersample": 1}
+    views = [render_split("checker", split, **options) for split in SPLITS]
     positions = torch.cat([split.cameras.poses[..., 3] for split in views])
     assert (torch.cdist(positions, positions) + 9 * torch.eye(3)).min() > 0.05

@@ -19,7 +19,7 @@ from coordnet.export.turntable import along, around, pictures, turntable
 from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.rendering.camera import render_view
 from coordnet.signals.scenes.posed_images import PosedImages
-from coordnet.signals.synthetic.synthetic_scene import known_scene
+from coordnet.signals.synthetic.synthetic_scene import synthetic_scene
 
 CENTER, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
 
@@ -27,8 +27,8 @@ CENTER, HALF_SIZE = (5.0, -3.0, 1.0), 2.0
 @pytest.fixture(scope="module")
 def signal() -> PosedImages:
     """A scene in a world whose box is not the unit box."""
-    views = known_scene("checker", size=20, views=5, held_out=1, supersample=1).train
-    world = views.boxed(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
+    views = synthetic_scene("checker", size=20, num_views=5, num_eval_views=1, supersample=1).train
+    world = views.normalized_to(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
     return PosedImages(world, center=CENTER, half_size=HALF_SIZE, background="black")
 
 
@@ -109,7 +109,7 @@ def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> 
     torch.testing.assert_close(along(file, (20, 20), signal).focal, signal.train.cameras.focal[:3])
     out = turntable(run, path=file, out=run / "a.gif")
     expected = [
-        render_view(signal.train.cameras, i, signal.backdrop, predict)["value"].numpy() * 255
+        render_view(signal.train.cameras, i, signal.eval_background, predict)["value"].numpy() * 255
         for i in range(3)
     ]
     assert np.abs(imageio.imread(out, index=None) - np.stack(expected)).mean() < 3

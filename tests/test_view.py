@@ -12,16 +12,23 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.cli.main import main
 from coordnet.errors import UserError
+from coordnet.evaluation.views import render_beside_target
 from coordnet.export import view as module
 from coordnet.export.view import REACH, render_view
 from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.rendering import camera
 from coordnet.signals.scenes.posed_images import PosedImages
-from coordnet.signals.synthetic.synthetic_scene import known_scene
+from coordnet.signals.synthetic.synthetic_scene import synthetic_scene
 from coordnet.training.run import start
 
 TINY = (
-    *("signal=scene", "signal.scene=checker", "signal.size=12", "signal.views=3", "signal.held_out=2"),
+    *(
+        "signal=scene",
+        "signal.scene=checker",
+        "signal.size=12",
+        "signal.num_views=3",
+        "signal.num_eval_views=2",
+    ),
     *("encoding=vector_matrix", "encoding.resolution=8", "encoding.num_features=2", "radiance=small"),
     *("network.depth=1", "network.width=8", "radiance.color.depth=1", "radiance.color.width=8"),
     *(
@@ -36,7 +43,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def signal() -> PosedImages:
-    return known_scene("checker", size=24, views=3, held_out=2, supersample=1)
+    return synthetic_scene("checker", size=24, num_views=3, num_eval_views=2, supersample=1)
 
 
 @pytest.fixture
@@ -55,10 +62,10 @@ def predict(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_a_view_at_scale_1_is_what_the_signal_renders(run: Path, signal: PosedImages) -> None:
     (path,) = render_view(run, 1)
     assert path == run / "images" / "view-val-001-24x24.png"
-    expected = signal.render(signal.held_out["val"], 1, predict)["value"]
+    expected = render_beside_target(signal.held_out["val"], 1, signal.eval_background, predict)["value"]
     assert np.array_equal(imageio.imread(path), viz.to_pixels(expected.numpy()))
     (path,) = render_view(run, 2, split="train")
-    expected = signal.render(signal.train, 2, predict)["value"]
+    expected = render_beside_target(signal.train, 2, signal.eval_background, predict)["value"]
     assert np.array_equal(imageio.imread(path), viz.to_pixels(expected.numpy()))
 
 

@@ -84,7 +84,7 @@ def turntable(
 @torch.no_grad()
 def pictures(cameras: Cameras, signal: PosedImages, model: FieldModule) -> Iterator[viz.Picture]:
     for i in bar(range(len(cameras)), "rendering"):
-        yield viz.to_pixels(render_view(cameras, i, signal.backdrop, model.predict)["value"].numpy())
+        yield viz.to_pixels(render_view(cameras, i, signal.eval_background, model.predict)["value"].numpy())
 
 
 def around(cameras: Cameras, size: tuple[int, int], count: int, elevation: float | None) -> Cameras:

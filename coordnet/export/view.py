@@ -74,7 +74,7 @@ def render_view(
     with ExitStack() as files:
         add = [files.enter_context(png.writing(each, (height, width, 3))) for each in paths]
         for rows in bar(row_chunks(cameras.size), "rendering"):
-            seen = render_rows(cameras, frame, rows, signal.backdrop, model.predict)
+            seen = render_rows(cameras, frame, rows, signal.eval_background, model.predict)
             add[0](viz.to_pixels(seen["value"].numpy()))
             if depth:
                 add[1](distances(seen["depth"], seen["opacity"], near))

@@ -1,124 +1,113 @@
 import hashlib
-from collections.abc import Mapping, Sequence
-from statistics import fmean as mean
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from coordnet import viz
 from coordnet.cameras import Cameras, ray_box
 from coordnet.coords import Domain, FieldFunction
-from coordnet.errors import UserError
-from coordnet.metrics.scores import psnr, ssim
-from coordnet.rendering.camera import render_view
+from coordnet.errors import OptionError
+from coordnet.options import Range, validate_ranges
 from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
-from coordnet.signals.synthetic.top_down import Plan
+from coordnet.signals.spec import SceneSpec, SignalSpec
+from coordnet.signals.synthetic.top_down import TopDownView
 
-Rendering = Mapping[str, Tensor]
 Background = Literal["white", "black", "random"]
 
-SPLITS = ("train", "val", "test")
-# In pixels, of the sides of a view in a picture.
-LONGEST = 512
-# Views that are scored of those trained on, drawn as strips, and kept to be compared by frequency.
-TRAINED, DRAWN, COMPARED = 2, 3, 10
-# Rays along each side of a picture that are looked along for the scene; an odd number, so one is in the middle.
-PROBES = 9
-# Fractions of multiples of these fill the unit cube evenly (M. Roberts 2018): powers of 1 / g with g^4 = g + 1.
-SPREAD = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
+# Cells along each axis of the domain, from which encodings take their frequencies.
+Resolution = Annotated[int | None, Range(2, 2**14, "cells")]
+# Rays along each side of an image that are tested against the box; an odd number puts one ray in the middle.
+_PROBES = 9
+# Fractions of multiples of these numbers fill the unit cube evenly (M. Roberts 2018): powers of 1 / g, g^4 = g + 1.
+_QUASIRANDOM = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
 
 
 class Views(NamedTuple):
-    """Pictures of one scene, and where they were taken from.
+    """Pictures of one scene together with their cameras.
 
     Attributes:
-        images: (n, height, width, 3 or 4) uint8; a fourth channel is opacity, which colors are not multiplied by.
-        cameras: n of them, in one world.
+        images: (n, height, width, 3 or 4) uint8. A fourth channel is opacity; colors are not premultiplied by opacity.
+        cameras: n cameras in one coordinate system.
+        names: n names of the pictures.
     """
 
     images: Tensor
     cameras: Cameras
+    names: tuple[str, ...]
 
-    def some(self, count: int) -> "Views":
-        """At most `count` of them, evenly spaced and the first among them."""
+    def subsample(self, count: int) -> "Views":
+        """Select at most `count` views, evenly spaced, the first view included."""
         total = len(self.images)
         index = torch.arange(min(count, total)) * total // min(count, total)
-        return Views(self.images[index], self.cameras.take(index))
+        names = tuple(self.names[i] for i in index.tolist())
+        return Views(self.images[index], self.cameras.take(index), names)
 
-    def boxed(self, center: Tensor, half_size: float) -> "Views":
-        """Cameras in coordinates (x - center) / half_size of their world."""
-        return Views(self.images, self.cameras.boxed(center, half_size))
-
-
-def sees(cameras: Cameras) -> bool:
-    """Whether some ray of theirs, of a grid of them over each picture, meets [-1, 1]^3."""
-    share = torch.linspace(0, 1, PROBES)
-    pixels = torch.cartesian_prod(share, share) * torch.tensor(cameras.size)
-    camera = torch.arange(len(cameras)).repeat_interleave(len(pixels))
-    near, far = ray_box(*cameras.rays(camera, pixels.repeat(len(cameras), 1)), -1.0, 1.0)
-    return bool((far > near).any())
+    def normalized_to(self, center: Tensor, half_size: float) -> "Views":
+        """The same pictures with cameras in coordinates (x - center) / half_size."""
+        return self._replace(cameras=self.cameras.boxed(center, half_size))
 
 
 class PosedImages(Signal):
-    """A scene known by pictures from known places: use with a forward map that renders rays.
+    """A scene that is observed in pictures with known cameras, for a forward map that renders rays.
 
-    The scene is the cube [-1, 1]^3: the world's coordinates, moved and divided by one number, half the side of a cube
-    in the world. All views are brought there. Rays have unit directions, so distances along them, and densities, are in
-    units of half that side.
+    The scene is the cube [-1, 1]^3. World coordinates are shifted by the center of a cube in the world and divided by
+    half the side of the cube, and all views are brought there. Rays have unit directions, so distances along rays are
+    in units of half the side, and densities are per half side.
 
-    An observation is a pixel of a picture to train on: the ray through its center, its color on the background, and
-    that background, which what is rendered is to be laid on.
-
-    Held-out views are scored by the means of their PSNR and SSIM, under "val/" and, where there are some besides,
-    "test/"; two of the views trained on under "train/". The score is taken on "val", else on "train". The
-    last of these has the PSNR of each view under "view_psnr/", and up to 10 of its views the errors by frequency, in
-    cycles across the longer side of the picture.
+    An observation is one pixel of a training view: "origins" and "directions" of the ray through the pixel center,
+    "value", the color composited on the background, and "background", the color to composite renderings on.
 
     Args:
         train: Views to train on.
-        val: Held-out views that decide which checkpoint is best.
-        test: Held-out views that decide nothing.
-        background: Behind transparent pixels; "random" gives each pixel its own color while training, so that only
-            empty space can look like the background, and is white where views are scored.
-        resolution: Cells along each axis of the domain, in [2, 2^14], which encodings take their frequencies from; None
-            takes the longer side of the pictures in pixels, what a scene that fills them has across.
-        plan: What is known of the scene from above: scored too, and its errors by frequency are those of the run.
-        center: Of the cube that holds the scene, in the world that views are given in.
-        half_size: Half its side, likewise.
+        val: Held-out views that select the best checkpoint.
+        test: Held-out views that select nothing.
+        background: Color behind transparent pixels. "random" gives each training pixel a color of its own, so that only
+            empty space can look like the background; evaluation then composites on white.
+        resolution: Number of cells along each axis of the domain, in [2, 2^14]; encodings derive frequencies from the
+            cells. None takes the longer side of the pictures in pixels.
+        top_down: Exact view of the scene from above, where the scene is synthetic.
+        center: Center (x, y, z) of the scene's cube, in the world of the views.
+        half_size: Half the side of the scene's cube, in the world of the views.
+
+    Raises:
+        OptionError: An option is outside its range, or no camera sees the cube.
     """
 
     channels = 3
     value_range = (0.0, 1.0)
 
+    @validate_ranges
     def __init__(
         self,
         train: Views,
         val: Views | None = None,
         test: Views | None = None,
         background: Background = "white",
-        resolution: int | None = None,
-        plan: Plan | None = None,
+        resolution: Resolution = None,
+        top_down: TopDownView | None = None,
         center: Sequence[float] = (0.0, 0.0, 0.0),
         half_size: float = 1.0,
     ) -> None:
         if background not in ("white", "black", "random"):
-            raise UserError(f"signal.background={background!r} must be white, black or random")
+            raise OptionError("background", background, "must be white, black or random")
         self.center = torch.tensor(center, dtype=torch.float64)
         self.half_size = half_size
-        self.train = train.boxed(self.center, half_size)
-        if not sees(self.train.cameras):
-            raise UserError(
-                f"signal: no camera sees the scene's cube, of signal.center={self.center.tolist()} and "
-                f"signal.half_size={half_size:g} in the units of the cameras' positions"
+        self.train = train.normalized_to(self.center, half_size)
+        if not any_ray_hits_box(self.train.cameras):
+            raise OptionError(
+                "center",
+                self.center.tolist(),
+                f"with half_size={half_size:g} must be a cube, in the units of the cameras' positions, "
+                "that a training camera sees",
             )
         self.held_out = {
-            name: views.boxed(self.center, half_size)
+            name: views.normalized_to(self.center, half_size)
             for name, views in (("val", val), ("test", test))
             if views
         }
         self.background = background
-        self.plan = plan
+        self.top_down = top_down
         self.domain = Domain((resolution or max(2, *train.cameras.size),) * 3)
         self.num_observations = train.images.shape[:3].numel()
 
@@ -127,91 +116,66 @@ class PosedImages(Signal):
         camera, pixel = index // (width * height), index % (width * height)
         column, row = pixel % width, pixel // width
         origins, directions = self.train.cameras.rays(camera, torch.stack([column, row], dim=-1) + 0.5)
-        behind = self.behind(index)
-        value = composite(self.train.images[camera, row, column], behind)
-        return {"origins": origins, "directions": directions, "value": value, "background": behind}
+        background = self.training_background(index)
+        value = alpha_composite(self.train.images[camera, row, column], background)
+        return {"origins": origins, "directions": directions, "value": value, "background": background}
 
-    def behind(self, index: Tensor) -> Tensor:
-        """The background (n, 3) of observations with index (n,)."""
+    def training_background(self, index: Tensor) -> Tensor:
+        """The background colors (n, 3) of the observations with index (n,)."""
         if self.background == "random":
-            # Float64: there are more pixels than float32 can count.
-            return (index[:, None] * torch.tensor(SPREAD, dtype=torch.float64)).frac().float()
+            # Float64 counts all pixels; float32 stops at 2^24.
+            return (index[:, None] * torch.tensor(_QUASIRANDOM, dtype=torch.float64)).frac().float()
         return torch.full((len(index), 3), float(self.background == "white"))
 
     @property
-    def backdrop(self) -> Tensor:
-        """The background (3,) that views are scored and shown on."""
+    def eval_background(self) -> Tensor:
+        """The background color (3,) of evaluation and of displays."""
         return torch.full((3,), float(self.background != "black"))
 
+    def spec(self) -> SignalSpec:
+        splits = {"train": self.train, **self.held_out}
+        scene = SceneSpec(
+            center=self.center,
+            half_size=float(self.half_size),
+            background=self.eval_background,
+            cameras={split: views.cameras for split, views in splits.items()},
+            names={split: views.names for split, views in splits.items()},
+        )
+        return SignalSpec(self.domain, self.channels, self.value_range, scene)
+
     def fingerprint(self) -> str:
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for views in (self.train, *self.held_out.values()):
             cameras = views.cameras
             for tensor in (views.images, cameras.poses, cameras.focal, cameras.center, cameras.distortion):
                 if tensor is not None:
-                    found.update(tensor.contiguous().numpy().data)
-        return found.hexdigest()
+                    digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
 
     def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        metrics: dict[str, float] = {}
-        kept: list[Rendering] = []
-        by_view: list[float] = []
-        for name, views in {"train": self.train.some(TRAINED), **self.held_out}.items():
-            kept, by_view, likeness = [], [], []
-            for i in range(len(views.images)):
-                rendering = self.render(views, i, predict)
-                by_view.append(psnr(rendering["value"], rendering["target"]))
-                likeness.append(ssim(rendering["value"], rendering["target"]))
-                if i < COMPARED:
-                    kept.append(rendering)
-            metrics |= {f"{name}/psnr": mean(by_view), f"{name}/ssim": mean(likeness)}
-        score = metrics.get("val/psnr", metrics["train/psnr"])
-        metrics |= {f"view_psnr/{i:04}": value for i, value in enumerate(by_view)}
-        samples = self.samples(kept)
-        if self.plan:
-            found, samples = self.plan.score(predict, self.backdrop)
-            metrics |= found
-        return EvaluationResult(metrics, lambda: pictures(kept), score, samples)
+        from coordnet.evaluation.views import ViewsEvaluator
 
-    def render(self, views: Views, i: int, predict: Predict) -> dict[str, Tensor]:
-        """A view as it is predicted, and its "target": each (height, width, channels)."""
-        target = composite(views.images[i], self.backdrop)
-        return {"target": target} | render_view(views.cameras, i, self.backdrop, predict)
-
-    def samples(self, renderings: Sequence[Rendering]) -> GridComparison:
-        """Views as channels of one picture: waves are compared view by view, and their errors averaged."""
-        prediction, target = (
-            torch.cat([rendering[name] for rendering in renderings], dim=-1) for name in ("value", "target")
-        )
-        return GridComparison(
-            prediction.clamp(0, 1).numpy(), target.numpy(), max(self.train.cameras.size) / 2
+        result = ViewsEvaluator().evaluate(self, field, predict)
+        return EvaluationResult(
+            result.metrics,
+            lambda: {name: media.pixels for name, media in result.make_media().items()},  # type: ignore[union-attr]
+            result.score,
+            GridComparison(*result.grid) if result.grid else None,
         )
 
 
-def composite(pixels: Tensor, background: Tensor) -> Tensor:
-    """Pixels (*, 3 or 4) uint8 on a background (*, 3), in [0, 1]."""
+def any_ray_hits_box(cameras: Cameras) -> bool:
+    """True if any of 9 x 9 rays over the image of each camera hits [-1, 1]^3."""
+    share = torch.linspace(0, 1, _PROBES)
+    pixels = torch.cartesian_prod(share, share) * torch.tensor(cameras.size)
+    camera = torch.arange(len(cameras)).repeat_interleave(len(pixels))
+    near, far = ray_box(*cameras.rays(camera, pixels.repeat(len(cameras), 1)), -1.0, 1.0)
+    return bool((far > near).any())
+
+
+def alpha_composite(pixels: Tensor, background: Tensor) -> Tensor:
+    """Composite pixels (*, 3 or 4) uint8 on a background (*, 3) in [0, 1]: (*, 3) in [0, 1]."""
     values = pixels.float() / 255
     if values.shape[-1] == 3:
         return values
     return torch.lerp(background, values[..., :3], values[..., 3:])
-
-
-def pictures(renderings: Sequence[Rendering]) -> dict[str, viz.Picture]:
-    """Of up to 3 views, evenly spaced: strips, and depth (nearest black) and opacity where they are predicted."""
-    drawn = renderings[:: -(-len(renderings) // DRAWN)]
-    strips = [viz.comparison_strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
-    found = {"target | prediction | error": viz.vconcat(strips)}
-    if "depth" in drawn[0] and "opacity" in drawn[0]:
-        found["depth | opacity"] = viz.vconcat([geometry(view["depth"], view["opacity"]) for view in drawn])
-    return found
-
-
-def geometry(depth: Tensor, opacity: Tensor) -> viz.Picture:
-    """Depth from the nearest to the farthest of what is mostly opaque, beside opacity; both (height, width, 1)."""
-    solid = depth[opacity > 0.5]
-    low, high = solid.aminmax() if len(solid) else depth.aminmax()
-    relative = (depth - low).clamp(min=0) * (opacity > 0.5)
-    shown = [viz.shrink(values.numpy(), LONGEST) for values in (relative, opacity)]
-    return viz.hconcat(
-        [viz.apply_colormap(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])]
-    )

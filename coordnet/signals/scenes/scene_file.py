@@ -1,4 +1,4 @@
-"""Writing views in Blender format."""
+"""Writing views in the format of NeRF's synthetic data."""
 
 import json
 import math
@@ -12,9 +12,10 @@ from coordnet.signals.scenes.posed_images import Views
 
 
 def write_views(folder: Path, split: str, views: Views) -> None:
-    """transforms_{split}.json and {split}/r_0.png, ..., in a world whose box has half a side of 1.5.
+    """Write transforms_{split}.json and {split}/r_0.png, {split}/r_1.png, ... into a folder.
 
-    The format has one angle of view and no center: cameras are alike, with square pixels and the axis in the middle.
+    The box [-1, 1]^3 becomes a cube with half a side of 1.5 in the world of the file. The format has one angle of view
+    and no center, so the cameras must be alike, with square pixels and a centered optical axis.
     """
     cameras = views.cameras.boxed(torch.zeros(3), 1 / HALF_SIZE)
     angle = 2 * math.atan(cameras.size[0] / 2 / float(cameras.focal[0, 0]))

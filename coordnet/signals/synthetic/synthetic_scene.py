@@ -1,8 +1,6 @@
-"""Pictures of the scenes that are known exactly, from cameras on an orbit."""
-
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -10,103 +8,122 @@ from torch import Tensor
 
 from coordnet.cameras import Cameras, facing
 from coordnet.console import bar
-from coordnet.errors import UserError
-from coordnet.ranges import check_ranges
-from coordnet.signals.scenes.posed_images import SPLITS, Background, PosedImages, Views
-from coordnet.signals.synthetic.scenes import Scene, make
-from coordnet.signals.synthetic.top_down import plan
+from coordnet.errors import OptionError
+from coordnet.options import Range, validate_ranges
+from coordnet.signals.scenes.posed_images import Background, PosedImages, Resolution, Views
+from coordnet.signals.spec import SPLITS
+from coordnet.signals.synthetic.scenes import Scene, build_scene
+from coordnet.signals.synthetic.sphere import GOLDEN_ANGLE
+from coordnet.signals.synthetic.top_down import trace_top_down
 
-# Horizontal, in radians: that of NeRF's synthetic data.
+# Horizontal angle of view of NeRF's synthetic data, in radians.
 ANGLE_OF_VIEW = 0.6911112070083618
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
-RAYS_PER_CHUNK = 2**16
-MOST_RAYS = 2**28
+_RAYS_PER_CHUNK = 2**16
+_MAX_RAYS = 2**28
 
-Name = Literal["checker", "rotated", "shine", "fence", "text"]
+SceneName = Literal["checker", "rotated", "shine", "fence", "text"]
+Split = Literal["train", "val", "test"]
+Size = Annotated[int, Range(8, 2048, "pixels")]
+NumViews = Annotated[int, Range(1, 4096)]
+Frequency = Annotated[float, Range(0, 1024, "cycles across the box")]
+Radius = Annotated[float, Range(1.8, 100, "half sides of the box")]
+Elevation = Annotated[Sequence[float], Range(-89, 89, "degrees", entries=2)]
+Supersample = Annotated[int, Range(1, 16, "rays")]
+Seed = Annotated[int, Range(0, 2**63 - 1)]
 
 
-def known_scene(
-    scene: Name,
-    size: int = 100,
-    views: int = 80,
-    held_out: int = 10,
-    frequency: float = 8.0,
-    radius: float = 2.7,
-    elevation: Sequence[float] = (5.0, 75.0),
-    supersample: int = 4,
-    seed: int = 0,
+@validate_ranges
+def synthetic_scene(
+    scene: SceneName,
+    size: Size = 100,
+    num_views: NumViews = 80,
+    num_eval_views: NumViews = 10,
+    frequency: Frequency = 8.0,
+    radius: Radius = 2.7,
+    elevation: Elevation = (5.0, 75.0),
+    supersample: Supersample = 4,
+    seed: Seed = 0,
     background: Background = "white",
-    resolution: int | None = None,
+    resolution: Resolution = None,
 ) -> PosedImages:
-    """Posed images of a scene that is known exactly: see `scenes` for each.
+    """Posed images of a synthetic scene, with exact colors and an exact view from above.
 
     Args:
-        scene: Its name.
+        scene: Name of the scene; `coordnet.signals.synthetic.scenes` describes each scene.
         size: Pixels per side of a picture, in [8, 2048].
-        views: To train on, in [1, 4096].
-        held_out: Others to score, likewise.
-        frequency: Of its waves, in cycles across the box, in [0, 1024].
-        radius: Of the cameras' orbit, in units of half the box's side, in [1.8, 100]: outside the box.
-        elevation: The lowest and the highest camera, in degrees, in [-89, 89], the lowest first.
+        num_views: Number of views to train on, in [1, 4096].
+        num_eval_views: Number of validation views, in [1, 4096].
+        frequency: Frequency of the waves, in cycles across the box, in [0, 1024].
+        radius: Radius of the cameras' orbit, in half sides of the box, in [1.8, 100]; cameras are outside the box.
+        elevation: Lowest and highest elevation of a camera, in degrees, in [-89, 89].
         supersample: Rays per pixel along each axis, in [1, 16].
-        seed: Of the cameras' places, and of the words of `text`.
-        background: As of `PosedImages`.
-        resolution: As of `PosedImages`.
+        seed: Seed of the camera positions and of the words of "text".
+        background: Color behind the scene: "white", "black" or "random", as in `PosedImages`.
+        resolution: Number of cells along each axis of the domain, as in `PosedImages`.
+
+    Raises:
+        OptionError: An option is outside its range, or the views take more than 2^28 rays.
     """
-    check_ranges(known_scene, resolution=resolution)
-    options = (size, radius, elevation, supersample, seed)
     train, val = (
-        take(scene, frequency, split, count, *options)
-        for split, count in (("train", views), ("val", held_out))
+        render_split(
+            scene, split, size, num_views, num_eval_views, frequency, radius, elevation, supersample, seed
+        )
+        for split in SPLITS[:2]
     )
-    return PosedImages(train, val, None, background, resolution, plan(make(scene, frequency, seed)))
+    top_down = trace_top_down(build_scene(scene, frequency, seed))
+    return PosedImages(train, val, None, background, resolution, top_down)
 
 
-def take(
-    name: str,
-    frequency: float,
-    split: str,
-    count: int,
-    size: int,
-    radius: float,
-    elevation: Sequence[float],
-    supersample: int,
-    seed: int,
+@validate_ranges
+def render_split(
+    scene: str,
+    split: Split,
+    size: Size = 100,
+    num_views: NumViews = 80,
+    num_eval_views: NumViews = 10,
+    frequency: Frequency = 8.0,
+    radius: Radius = 2.7,
+    elevation: Elevation = (5.0, 75.0),
+    supersample: Supersample = 4,
+    seed: Seed = 0,
 ) -> Views:
-    """The views of one of the splits train, val and test; options as of `known_scene`."""
-    check_ranges(
-        known_scene,
-        **{"views" if split == "train" else "held_out": count},
-        size=size,
-        frequency=frequency,
-        radius=radius,
-        elevation=elevation,
-        supersample=supersample,
-        seed=seed,
-    )
+    """Render the exact views of one split: `num_views` views of "train", `num_eval_views` of "val" and of "test".
+
+    The options are those of `synthetic_scene`. Each split has camera positions of its own.
+
+    Raises:
+        OptionError: An option is outside its range, or the views take more than 2^28 rays.
+    """
     if elevation[0] > elevation[1]:
-        raise UserError(f"signal.elevation={list(elevation)} must be [lowest, highest]")
-    if (rays := count * (size * supersample) ** 2) > MOST_RAYS:
-        raise UserError(f"signal.size={size} with {count} views takes {rays} rays; {MOST_RAYS} are allowed")
+        raise OptionError("elevation", list(elevation), "must be [lowest, highest]")
+    count = num_views if split == "train" else num_eval_views
+    if (rays := count * (size * supersample) ** 2) > _MAX_RAYS:
+        raise OptionError(
+            "size", size, f"with {count} views takes {rays} rays; the rays must be at most {_MAX_RAYS}"
+        )
     turn = np.random.default_rng((seed, SPLITS.index(split))).uniform(0, 2 * math.pi)
     focal = size / 2 / math.tan(ANGLE_OF_VIEW / 2)
     cameras = Cameras(
-        orbit(count, radius, elevation, turn),
+        spiral_poses(count, radius, elevation, turn),
         torch.full((count, 2), focal),
         torch.full((count, 2), size / 2),
         (size, size),
     )
-    made = make(name, frequency, seed)
-    return Views(
-        torch.stack([photograph(made, cameras, i, supersample) for i in bar(range(count), "photographing")]),
-        cameras,
-    )
+    built = build_scene(scene, frequency, seed)
+    images = [trace_view(built, cameras, i, supersample) for i in bar(range(count), "rendering")]
+    return Views(torch.stack(images), cameras, tuple(f"{split}/r_{i}" for i in range(count)))
 
 
-def orbit(count: int, radius: float, elevation: Sequence[float], turn: float) -> Tensor:
-    """Poses (count, 3, 4) that look at 0 with z up, evenly spread over a zone of the sphere.
+def spiral_poses(count: int, radius: float, elevation: Sequence[float], turn: float) -> Tensor:
+    """Poses (count, 3, 4) that look at 0 with z up, spread evenly over a zone of a sphere.
 
-    Heights are evenly spaced, and azimuths the golden angle apart, the first at `turn` (radians).
+    Heights are evenly spaced, and successive azimuths differ by the golden angle.
+
+    Args:
+        count: Number of poses.
+        radius: Radius of the sphere.
+        elevation: Lowest and highest elevation of the zone, in degrees.
+        turn: Azimuth of the first pose, in radians.
     """
     low, high = (math.sin(math.radians(angle)) for angle in elevation)
     i = torch.arange(count, dtype=torch.float64)
@@ -117,17 +134,20 @@ def orbit(count: int, radius: float, elevation: Sequence[float], turn: float) ->
     return facing(radius * back, back.new_tensor([0, 0, 1])).float()
 
 
-def photograph(scene: Scene, cameras: Cameras, i: int, supersample: int) -> Tensor:
-    """(height, width, 4) uint8: each pixel the mean of supersample^2 rays, opacity the share that meets something."""
+def trace_view(scene: Scene, cameras: Cameras, i: int, supersample: int) -> Tensor:
+    """Trace the exact image of camera `i`: (height, width, 4) uint8.
+
+    A pixel is the mean of supersample^2 rays; opacity is the share of these rays that hit a surface.
+    """
     width, height = cameras.size
     steps = (torch.arange(supersample) + 0.5) / supersample - 0.5
     shifts = torch.cartesian_prod(steps, steps)
-    samples = []
-    for pixels in cameras.pixels().split(max(1, RAYS_PER_CHUNK // len(shifts))):
-        places = (pixels[:, None] + shifts).flatten(0, 1)
-        hits = scene.trace(*cameras.rays(torch.full((len(places),), i), places))
-        seen = torch.cat([hits.color, hits.hit[:, None]], dim=-1)
-        samples.append(seen.unflatten(0, (len(pixels), len(shifts))).mean(dim=1))
-    values = torch.cat(samples)
+    means = []
+    for pixels in cameras.pixels().split(max(1, _RAYS_PER_CHUNK // len(shifts))):
+        subpixels = (pixels[:, None] + shifts).flatten(0, 1)
+        hits = scene.trace(*cameras.rays(torch.full((len(subpixels),), i), subpixels))
+        rgba = torch.cat([hits.color, hits.hit[:, None]], dim=-1)
+        means.append(rgba.unflatten(0, (len(pixels), len(shifts))).mean(dim=1))
+    values = torch.cat(means)
     values[:, :3] /= values[:, 3:].clamp(min=torch.finfo().tiny)
     return (values * 255 + 0.5).to(torch.uint8).reshape(height, width, 4)

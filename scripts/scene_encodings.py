@@ -106,7 +106,7 @@ def contrasts(rows: list[Variant]) -> Table:
 def by_frequency(row: Variant) -> dict[float, float]:
     found: dict[float, list[float]] = {}
     for result in sorted(row.finished, key=frequency):
-        found.setdefault(frequency(result), []).append(result.metrics["plan/contrast"])
+        found.setdefault(frequency(result), []).append(result.metrics["top_down/contrast"])
     return {f: mean_and_std(values).mean for f, values in found.items()}
 
 

@@ -3,18 +3,17 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from coordnet.coords import Domain, FieldFunction
+from coordnet.coords import Domain
 from coordnet.encodings.factorized_grid import vector_matrix
 from coordnet.encodings.no_encoding import NoEncoding
 from coordnet.encodings.spherical import SphericalHarmonics
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
-from coordnet.signals.base import EvaluationResult, Predict, Signal
+from coordnet.signals.base import Signal
 
 DOMAIN = Domain((32, 32, 32))
 RADIUS = 0.5
@@ -52,7 +51,7 @@ class Solid:
 
 
 class Balls(Signal):
-    """Rays that see the ball."""
+    """The colors of rays toward the ball."""
 
     domain = DOMAIN
     channels = 3
@@ -66,13 +65,6 @@ class Balls(Signal):
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
         given = {"origins": self.origins, "directions": self.directions, "value": self.value}
         return {name: tensor[index] for name, tensor in given.items()}
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        origins, directions = rays(256, seed=1)
-        seen = predict({"origins": origins, "directions": directions})
-        error = (seen["value"] - ball(origins, directions)[0]).square().mean().item()
-        picture = np.zeros((2, 2, 3), dtype=np.uint8)
-        return EvaluationResult({"test/psnr": -10 * np.log10(error)}, lambda: {"picture": picture}, -error)
 
 
 def small_field(**options: Any) -> RadianceField:

@@ -8,7 +8,7 @@ from torch import Tensor
 from coordnet.evaluation.base import EvaluationResult, Metric, Predict
 from coordnet.evaluation.media import Picture
 from coordnet.evaluation.views import ViewsEvaluator
-from coordnet.metrics.scores import psnr
+from coordnet.metrics.psnr import psnr
 from coordnet.signals.scenes.blender import blender
 from coordnet.signals.scenes.posed_images import PosedImages, Views, alpha_composite
 from coordnet.training.batches import BatchSampler

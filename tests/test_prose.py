@@ -49,17 +49,12 @@ NOT_YET = frozenset(
         conf/optimizer/adam.yaml
         conf/optimizer/sgd.yaml
         conf/radiance/appearance/vector_matrix.yaml
-        conf/signal/blender.yaml
         conf/signal/image.yaml
-        conf/signal/lego.yaml
         conf/signal/power_noise_1d.yaml
-        conf/signal/scene.yaml
-        conf/signal/transforms.yaml
         conf/train.yaml
         conf/trainer/auto.yaml
         coordnet/cameras.py
         coordnet/cli/doctor.py
-        coordnet/cli/make_scene.py
         coordnet/cli/render.py
         coordnet/cli/resume.py
         coordnet/cli/run_options.py
@@ -112,16 +107,8 @@ NOT_YET = frozenset(
         coordnet/signals/lines/noise_line.py
         coordnet/signals/lines/sequence.py
         coordnet/signals/lines/waveform.py
-        coordnet/signals/scenes/blender.py
-        coordnet/signals/scenes/frames.py
-        coordnet/signals/scenes/posed_images.py
-        coordnet/signals/scenes/transforms.py
-        coordnet/signals/scenes/view_files.py
         coordnet/signals/spec.py
-        coordnet/signals/synthetic/scenes.py
-        coordnet/signals/synthetic/solids.py
         coordnet/signals/synthetic/sphere.py
-        coordnet/signals/synthetic/synthetic_scene.py
         coordnet/sweeps/sweep.py
         coordnet/training/assemble.py
         coordnet/training/batches.py
@@ -179,7 +166,6 @@ NOT_YET = frozenset(
         tests/test_limits.py
         tests/test_mtf.py
         tests/test_networks.py
-        tests/test_plan.py
         tests/test_presets.py
         tests/test_ranges.py
         tests/test_render_map.py

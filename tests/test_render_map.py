@@ -359,14 +359,14 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) 
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert same(straight[part], resumed[part]), part
     rows = [metrics_file.read(tmp_path / name / "metrics.csv")[-1] for name in ("run", "resumed")]
-    assert rows[0]["test/psnr"] == rows[1]["test/psnr"]
+    assert rows[0]["train/psnr"] == rows[1]["train/psnr"]
 
 
 def test_a_ball_is_learned(tmp_path: Path) -> None:
     options = ("max_steps=150", "eval_every=150", "trainer.batch_size=256", "optimizer.encoding_lr=0.05")
     final = start(config(*MARCH, *options), tmp_path / "run", ALLOW)
     # White alone scores 7 to 8 dB.
-    assert final["test/psnr"] > 18
+    assert final["train/psnr"] > 18
 
 
 def test_encodings_learn_at_their_own_rate() -> None:

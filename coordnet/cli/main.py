@@ -16,7 +16,7 @@ COMMANDS = {
     "inspect": "measure an encoding on a signal before training, and propose one",
     "report": "the table of a sweep or a run",
     "board": "TensorBoard on a directory of runs",
-    "make-scene": "a scene that is known exactly, as posed images on disk",
+    "make-scene": "write posed images of a synthetic scene",
     "doctor": "whether this machine is fit: versions, cores, memory, disk, configs",
 }
 

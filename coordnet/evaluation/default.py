@@ -1,15 +1,13 @@
 from collections.abc import Mapping
-from typing import Any
 
-from coordnet.coords import FieldFunction
-from coordnet.evaluation.base import EvaluationResult, Evaluator, GridComparison, Metric, Predict
+from coordnet.evaluation.base import Evaluator, Metric
 from coordnet.evaluation.image import ImageEvaluator
-from coordnet.evaluation.media import Picture
 from coordnet.evaluation.multiscale import MultiscaleEvaluator
 from coordnet.evaluation.points import PointEvaluator
 from coordnet.evaluation.sequence import SequenceEvaluator
 from coordnet.evaluation.sphere import SphereEvaluator
 from coordnet.evaluation.tomography import TomographyEvaluator
+from coordnet.evaluation.views import ViewsEvaluator
 from coordnet.evaluation.waveform import WaveformEvaluator
 from coordnet.signals.base import Signal
 
@@ -20,6 +18,7 @@ _EVALUATORS: tuple[type[Evaluator], ...] = (
     WaveformEvaluator,
     SequenceEvaluator,
     SphereEvaluator,
+    ViewsEvaluator,
 )
 
 
@@ -30,21 +29,5 @@ def evaluator_for(signal: Signal, metrics: Mapping[str, Metric] | None = None) -
         signal: The data that the evaluator will score.
         metrics: Further metrics by name.
     """
-    if hasattr(signal, "evaluate"):
-        return _SignalEvaluator(metrics)
     found = (kind for kind in _EVALUATORS if isinstance(signal, kind.signal_type))
     return next(found, PointEvaluator)(metrics)
-
-
-class _SignalEvaluator(Evaluator):
-    """Scores a signal that still evaluates itself."""
-
-    def evaluate(self, signal: Any, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        result = signal.evaluate(field, predict)
-        grid = None if result.samples is None else GridComparison(*result.samples)
-        return EvaluationResult(
-            result.metrics,
-            lambda: {name: Picture(pixels) for name, pixels in result.draw().items()},
-            result.score,
-            grid,
-        )

@@ -1,9 +1,9 @@
 import torch
 from torch import Tensor
 
-from coordnet.diagnostics.contrast import contrast
+from coordnet.diagnostics.mtf import gain
 from coordnet.evaluation.base import GridComparison, Predict
-from coordnet.metrics.scores import psnr
+from coordnet.metrics.psnr import psnr
 from coordnet.signals.synthetic.top_down import TopDownView
 
 
@@ -33,7 +33,7 @@ def score_top_down(
     depth_error = prediction["depth"].view_as(view.depth)[hit] - view.depth[hit]
     metrics = {
         "top_down/psnr": psnr(value, target),
-        "top_down/contrast": contrast(value[hit].numpy(), target[hit].numpy()),
+        "top_down/contrast": gain(value[hit].numpy(), target[hit].numpy()),
         "top_down/depth_error": float(depth_error.abs().mean()),
     }
     return metrics, GridComparison(value.numpy(), target.numpy(), n / 2)

@@ -10,7 +10,8 @@ from coordnet.coords import FieldFunction
 from coordnet.evaluation.base import EvaluationResult, Evaluator, GridComparison, Predict
 from coordnet.evaluation.media import Media, Picture
 from coordnet.evaluation.top_down import score_top_down
-from coordnet.metrics.scores import psnr, ssim
+from coordnet.metrics.psnr import psnr
+from coordnet.metrics.ssim import ssim
 from coordnet.rendering.camera import render_view
 from coordnet.signals.scenes.posed_images import PosedImages, Views, alpha_composite
 
@@ -36,6 +37,8 @@ class ViewsEvaluator(Evaluator):
     Media are "target | prediction | error" of up to 3 views and, where the forward map predicts both,
     "depth | opacity".
     """
+
+    signal_type = PosedImages
 
     def evaluate(self, signal: PosedImages, field: FieldFunction, predict: Predict) -> EvaluationResult:
         metrics: dict[str, float] = {}
@@ -79,11 +82,11 @@ def _views_as_channels(renderings: Sequence[Rendering], nyquist: float) -> GridC
 
 def _draw(renderings: Sequence[Rendering]) -> dict[str, Media]:
     drawn = renderings[:: -(-len(renderings) // _NUM_DRAWN)]
-    strips = [viz.strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
-    media: dict[str, Media] = {"target | prediction | error": Picture(viz.stacked(strips))}
+    strips = [viz.comparison_strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
+    media: dict[str, Media] = {"target | prediction | error": Picture(viz.vconcat(strips))}
     if "depth" in drawn[0] and "opacity" in drawn[0]:
         pictures = [_draw_geometry(view["depth"], view["opacity"]) for view in drawn]
-        media["depth | opacity"] = Picture(viz.stacked(pictures))
+        media["depth | opacity"] = Picture(viz.vconcat(pictures))
     return media
 
 
@@ -98,4 +101,6 @@ def _draw_geometry(depth: Tensor, opacity: Tensor) -> viz.Picture:
     low, high = solid.aminmax() if len(solid) else depth.aminmax()
     relative = (depth - low).clamp(min=0) * (opacity > 0.5)
     shown = [viz.shrink(values.numpy(), _MAX_SIDE) for values in (relative, opacity)]
-    return viz.side_by_side([viz.heat(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])])
+    return viz.hconcat(
+        [viz.apply_colormap(shown[0][..., 0], top=float(high - low) or 1.0), viz.to_rgb(shown[1])]
+    )

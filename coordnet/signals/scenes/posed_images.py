@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from coordnet.cameras import Cameras, ray_box
-from coordnet.coords import Domain, FieldFunction
+from coordnet.coords import Domain
 from coordnet.errors import OptionError
 from coordnet.options import Range, validate_ranges
-from coordnet.signals.base import EvaluationResult, GridComparison, Predict, Signal
+from coordnet.signals.base import Signal
 from coordnet.signals.spec import SceneSpec, SignalSpec
 from coordnet.signals.synthetic.top_down import TopDownView
 
@@ -151,17 +151,6 @@ class PosedImages(Signal):
                 if tensor is not None:
                     digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
-
-    def evaluate(self, field: FieldFunction, predict: Predict) -> EvaluationResult:
-        from coordnet.evaluation.views import ViewsEvaluator
-
-        result = ViewsEvaluator().evaluate(self, field, predict)
-        return EvaluationResult(
-            result.metrics,
-            lambda: {name: media.pixels for name, media in result.make_media().items()},  # type: ignore[union-attr]
-            result.score,
-            GridComparison(*result.grid) if result.grid else None,
-        )
 
 
 def any_ray_hits_box(cameras: Cameras) -> bool:

@@ -83,7 +83,7 @@ def table(curve: Sequence[Point], nyquist: float) -> Table:
     return [
         {
             "cycles across": f"{point.band:g}",
-            "of Nyquist": f"{point.band / nyquist:.3f}",
+            "/ Nyquist": f"{point.band / nyquist:.3f}",
             "images": str(len(point.row.finished)),
             "train PSNR": f"{point.score('train/psnr'):.2f}",
             "test PSNR": f"{point.score('test/psnr'):.2f}",

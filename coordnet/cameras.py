@@ -1,8 +1,8 @@
-"""Pinhole cameras and the rays of their pixels, and where a ray meets a box or a sphere.
+"""Pinhole cameras, the rays of their pixels, and intersections of rays with a box or a sphere.
 
-Inside, cameras have OpenGL's axes: x to the right, y up, and they look along -z. OpenCV's and COLMAP's have y down and
-look along +z: see `from_opencv`. A pixel (column, row), counted from the upper left corner, has its center at
-(column + 0.5, row + 0.5).
+The axes of a camera are those of OpenGL: x points right, y points up, and the viewing direction is -z. OpenCV and
+COLMAP have y down and the viewing direction +z; `from_opencv` converts poses. Pixel (column, row) counts from the upper
+left corner, and has its center at (column + 0.5, row + 0.5).
 """
 
 import math
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Newton's method doubles the digits at each: more than enough for lenses that OpenCV's model describes.
-ITERATIONS = 8
-# Mean square of cameras' x axes along a second direction; below, they look in parallel and may lean either way.
-PARALLEL = 0.03
+# Iterations of Newton's method, which doubles the correct digits each time.
+_NEWTON_ITERATIONS = 8
+# Cameras look in parallel if the mean square of their x axes along the second principal direction is below this.
+_PARALLEL_SPREAD = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,12 @@ class Cameras:
     """n cameras with one image size.
 
     Args:
-        poses: Camera to world, (n, 3, 4): a rotation beside the position, in world units; float64 as files have them.
-        focal: fx and fy in pixels, (n, 2).
-        center: cx and cy in pixels, (n, 2): where the optical axis meets the image.
-        size: (width, height) in pixels.
-        distortion: OpenCV's k1, k2, p1, p2, k3, (n, 5); None where lenses are perfect.
+        poses: Matrices (n, 3, 4) from camera to world: a rotation beside the position, in world units. Poses from files
+            are float64.
+        focal: Focal lengths fx and fy (n, 2) in pixels.
+        center: Principal points cx and cy (n, 2) in pixels, on the optical axis.
+        size: Width and height of the images in pixels.
+        distortion: Coefficients k1, k2, p1, p2, k3 (n, 5) of OpenCV's model; None for perfect lenses.
     """
 
     poses: Tensor
@@ -39,33 +40,45 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.poses)
 
-    def take(self, index: Tensor) -> "Cameras":
-        """Those with index (k,)."""
+    def __getitem__(self, index: Tensor) -> "Cameras":
+        """The cameras with index (k,)."""
         distortion = None if self.distortion is None else self.distortion[index]
         return Cameras(self.poses[index], self.focal[index], self.center[index], self.size, distortion)
 
     def resized(self, size: tuple[int, int]) -> "Cameras":
-        """The same views in images of another (width, height)."""
+        """The same views in images with another width and height."""
         scale = torch.tensor(size) / torch.tensor(self.size)
         return replace(self, focal=self.focal * scale, center=self.center * scale, size=size)
 
-    def boxed(self, center: Tensor, half_size: float) -> "Cameras":
-        """In coordinates (x - center) / half_size, which bring a cube of the world into [-1, 1]^3, and in float32.
+    def normalized_to(self, center: Tensor, half_size: float) -> "Cameras":
+        """The cameras in coordinates (x - center) / half_size, which map a cube of the world to [-1, 1]^3.
 
-        Poses and center (3,) in float64 are rounded after that, so a world may be far from its 0.
+        The poses are rounded to float32 after the subtraction, so that a scene may be far from the world's origin.
+
+        Args:
+            center: Center (3,) of the cube, in world units.
+            half_size: Half the side of the cube, in world units.
         """
         rotation, position = self.poses.split([3, 1], dim=-1)
         poses = torch.cat([rotation, (position - center[:, None]) / half_size], dim=-1)
         return replace(self, poses=poses.float())
 
     def pixels(self) -> Tensor:
-        """The centers of all pixels, row by row: (height * width, 2)."""
+        """Centers (height * width, 2) of all pixels, row by row."""
         width, height = self.size
         columns, rows = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
         return torch.stack([columns, rows], dim=-1).reshape(-1, 2) + 0.5
 
     def rays(self, camera: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
-        """Origins (m, 3) and unit directions (m, 3) in the world, of pixels (m, 2) of the cameras with index (m,)."""
+        """Rays through pixels.
+
+        Args:
+            camera: Indices (m,) of the cameras.
+            pixel: Positions (m, 2) in pixels, column before row.
+
+        Returns:
+            Origins (m, 3) and directions (m, 3) of length 1, in the world.
+        """
         rotation, position = self.poses[camera].split([3, 1], dim=-1)
         plane = (pixel - self.center[camera]) / self.focal[camera]
         if self.distortion is not None:
@@ -75,7 +88,15 @@ class Cameras:
         return position[..., 0], F.normalize((rotation * local[:, None]).sum(dim=-1), dim=-1)
 
     def project(self, points: Tensor, camera: Tensor) -> Tensor:
-        """Pixels (m, 2) at which cameras with index (m,) see points (m, 3); NaN where a point is not before them."""
+        """Project points to pixels.
+
+        Args:
+            points: Points (m, 3) in the world.
+            camera: Indices (m,) of the cameras.
+
+        Returns:
+            Positions (m, 2) in pixels; NaN for a point that is not in front of its camera.
+        """
         rotation, position = self.poses[camera].split([3, 1], dim=-1)
         x, y, z = (rotation * (points[..., None] - position)).sum(dim=-2).unbind(-1)
         ahead = torch.where(z < 0, -z, torch.nan)
@@ -86,51 +107,62 @@ class Cameras:
 
 
 def from_opencv(poses: Tensor) -> Tensor:
-    """Poses (*, 3, 4) of cameras with y down that look along +z, in our axes; and back, as it is its own inverse."""
+    """Convert poses (*, 3, 4) from OpenCV's axes to OpenGL's axes, or back: the conversion is its own inverse."""
     return poses * poses.new_tensor([1, -1, -1, 1])
 
 
-def facing(positions: Tensor, up: Tensor) -> Tensor:
-    """Poses (n, 3, 4) of level cameras at positions (n, 3) that look at 0; up (3,) has length 1 and is up."""
+def look_at(positions: Tensor, up: Tensor) -> Tensor:
+    """Poses (n, 3, 4) of level cameras that look at the origin.
+
+    Args:
+        positions: Positions (n, 3), not on the line through the origin along `up`.
+        up: Upward direction (3,) of length 1.
+    """
     back = F.normalize(positions, dim=-1)
     right = F.normalize(torch.linalg.cross(up.expand_as(back), back), dim=-1)
     return torch.stack([right, torch.linalg.cross(back, right), back, positions], dim=-1)
 
 
-def circle(count: int, radius: float, elevation: float, up: Tensor) -> Tensor:
-    """Poses (count, 3, 4) on a circle above 0 which they look at, evenly spaced and counter-clockwise seen from above.
+def orbit_poses(count: int, radius: float, elevation: float, up: Tensor) -> Tensor:
+    """Poses (count, 3, 4) of cameras on a circle that look at the origin.
+
+    The cameras are evenly spaced, and counter-clockwise as seen from above.
 
     Args:
-        count: At least 1.
-        radius: Distance from 0.
-        elevation: Above the plane through 0, in degrees, between -90 and 90.
-        up: (3,) of length 1.
+        count: Number of cameras, at least 1.
+        radius: Distance from the origin.
+        elevation: Angle above the plane through the origin, in degrees, between -90 and 90.
+        up: Upward direction (3,) of length 1.
     """
     level = up.abs().argmin()
     first = F.normalize(torch.eye(3)[level] - up[level] * up, dim=0)
     turn = 2 * math.pi * torch.arange(count)[:, None] / count
     across = turn.cos() * first + turn.sin() * torch.linalg.cross(up, first)
     angle = math.radians(elevation)
-    return facing(radius * (math.cos(angle) * across + math.sin(angle) * up), up)
+    return look_at(radius * (math.cos(angle) * across + math.sin(angle) * up), up)
 
 
-def upright(poses: Tensor) -> Tensor:
-    """The direction (3,) of length 1 that is up for level cameras with poses (n, 3, 4).
+def estimate_up(poses: Tensor) -> Tensor:
+    """Estimate the upward direction (3,) of length 1 from the poses (n, 3, 4) of level cameras.
 
-    It is the one that is most nearly perpendicular to the x axes of all; where those are alike, the part of the mean
-    y axis that is perpendicular to them.
+    The estimate is the direction that is most nearly perpendicular to the x axes of all cameras. If the cameras look in
+    parallel, the estimate is the part of their mean y axis that is perpendicular to their x axes.
     """
     x, y = poses[..., 0], poses[..., 1].mean(dim=0)
     spread, directions = torch.linalg.eigh(x.T @ x / len(x))
-    if spread[1] < PARALLEL:
+    if spread[1] < _PARALLEL_SPREAD:
         return F.normalize(y - (y @ directions[:, 2]) * directions[:, 2], dim=0)
     return directions[:, 0] * (1 if directions[:, 0] @ y > 0 else -1)
 
 
 def distorted(plane: Tensor, coefficients: Tensor) -> Tensor:
-    """Where a lens with k1, k2, p1, p2, k3 (*, 5) puts points (*, 2) of the image plane at distance 1; y down.
+    """Distorted positions (*, 2) of points in the image plane at distance 1, by OpenCV's model (Brown and Conrady).
 
-    The model of Brown and Conrady, as OpenCV has it: radial terms in even powers of the radius, and tangential ones.
+    The model has radial terms in even powers of the radius, and tangential terms.
+
+    Args:
+        plane: Points (*, 2) with y down.
+        coefficients: Coefficients k1, k2, p1, p2, k3 (*, 5).
     """
     x, y = plane.unbind(-1)
     k1, k2, p1, p2, k3 = coefficients.unbind(-1)
@@ -146,18 +178,18 @@ def distorted(plane: Tensor, coefficients: Tensor) -> Tensor:
 
 
 def undistorted(plane: Tensor, coefficients: Tensor) -> Tensor:
-    """The inverse of `distorted`, by Newton's method from the distorted point."""
+    """Invert `distorted` by Newton's method, which starts at the distorted point."""
     found = plane
-    for _ in range(ITERATIONS):
-        xx, xy, yy = jacobian(found, coefficients)
+    for _ in range(_NEWTON_ITERATIONS):
+        xx, xy, yy = distortion_jacobian(found, coefficients)
         dx, dy = (distorted(found, coefficients) - plane).unbind(-1)
         step = torch.stack([yy * dx - xy * dy, xx * dy - xy * dx], dim=-1)
         found = found - step / (xx * yy - xy**2)[..., None]
     return found
 
 
-def jacobian(plane: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The derivatives xx, xy = yx and yy of `distorted`, each (*)."""
+def distortion_jacobian(plane: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives xx, xy = yx and yy of `distorted`, each (*)."""
     x, y = plane.unbind(-1)
     k1, k2, p1, p2, k3 = coefficients.unbind(-1)
     square = x**2 + y**2
@@ -173,10 +205,17 @@ def jacobian(plane: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor, Tenso
 def ray_box(
     origins: Tensor, directions: Tensor, low: Tensor | float, high: Tensor | float
 ) -> tuple[Tensor, Tensor]:
-    """The stretch [near, far] (m,) of each ray from origins (m, 3) inside the box from low to high, faces included.
+    """Intersect rays with a box, faces included.
 
-    In units of the length of directions (m, 3). It starts at 0 where the origin is inside; where a ray misses the box,
-    or leaves it behind, near = far = 0.
+    Args:
+        origins: Origins (m, 3).
+        directions: Directions (m, 3).
+        low: Lower corner of the box.
+        high: Upper corner of the box.
+
+    Returns:
+        Distances near and far (m,) in units of the length of the directions. An origin in the box has near = 0. A ray
+        that misses the box, or leaves it behind the origin, has near = far = 0.
     """
     parallel = directions == 0
     inside = (low <= origins) & (origins <= high)
@@ -185,19 +224,20 @@ def ray_box(
     first, second = (low - origins) / slopes, (high - origins) / slopes
     enter = torch.where(parallel, -endless, torch.minimum(first, second)).amax(dim=-1)
     leave = torch.where(parallel, endless, torch.maximum(first, second)).amin(dim=-1)
-    return stretch(enter, leave)
+    return _clip_near_far(enter, leave)
 
 
 def ray_sphere(origins: Tensor, directions: Tensor, radius: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The same for the ball of that radius around 0; directions have length 1."""
+    """Intersect rays with the ball around the origin, as `ray_box` does; directions (m, 3) have length 1."""
     middle = -(origins * directions).sum(dim=-1)
-    # From the ray's nearest point, as b^2 - c would cancel far from the ball.
-    foot = origins + middle[:, None] * directions
-    half = (radius**2 - foot.square().sum(dim=-1)).clamp(min=0).sqrt()
-    return stretch(middle - half, middle + half)
+    # The chord is computed from the ray's nearest point, because b^2 - c cancels far from the ball.
+    nearest = origins + middle[:, None] * directions
+    half = (radius**2 - nearest.square().sum(dim=-1)).clamp(min=0).sqrt()
+    return _clip_near_far(middle - half, middle + half)
 
 
-def stretch(enter: Tensor, leave: Tensor) -> tuple[Tensor, Tensor]:
+def _clip_near_far(enter: Tensor, leave: Tensor) -> tuple[Tensor, Tensor]:
+    """Clip [enter, leave] (m,) to distances of at least 0; an empty interval becomes near = far = 0."""
     near = enter.clamp(min=0)
     hit = leave > near
     return torch.where(hit, near, 0), torch.where(hit, leave, 0)

@@ -124,8 +124,6 @@ EXPONENT = Range(0, 10)
 RATE = Range(0, 1e38)
 STEPS = Range(1, 10**9, whole=True)
 
-# Of a ray.
-SAMPLES = Range(1, 4096, whole=True)
 
 GRID = {"resolution": or_null(TWO_OR_MORE), "num_features": COUNT}
 SAMPLED = {"scale": or_null(CYCLES), "num_frequencies": COUNT, "seed": SEED}
@@ -180,28 +178,6 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "width": WIDTH,
         "omega_first": OMEGA,
         "omega_hidden": OMEGA,
-    },
-    "coordnet.forward_maps.line_integral.LineIntegral": {"num_samples": COUNT},
-    "coordnet.forward_maps.hierarchical.HierarchicalRenderer": {
-        "num_samples": SAMPLES,
-        "num_fine": replace(SAMPLES, low=0),
-        "seed": SEED,
-    },
-    "coordnet.forward_maps.occupancy_grid.OccupancyGridRenderer": {
-        "num_samples": replace(SAMPLES, low=32),
-        "budget": Range(2**10, 2**24, "samples", whole=True),
-        "resolution": Range(2, 512, "cells", whole=True),
-        "every": Range(1, 10**6, "steps", whole=True),
-        "warmup": Range(0, 10**6, "steps", whole=True),
-        "decay": Range(0, 1, above=True),
-        "threshold": Range(0, 1, below=True),
-        "min_weight": Range(0, 0.1),
-        "seed": SEED,
-    },
-    "coordnet.fields.radiance_field.RadianceField": {
-        "num_features": replace(COUNT, low=0),
-        "shift": Range(-100, 100),
-        "scale": Range(0, 2**28, above=True),
     },
     "coordnet.signals.images.analytic.zone_plate": {
         "size": SIZE,

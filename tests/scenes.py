@@ -46,7 +46,9 @@ class Solid:
     def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         return 1e4 * (coords.norm(dim=-1, keepdim=True) < RADIUS), coords
 
-    def color(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+    def color(
+        self, coords: Tensor, directions: Tensor, features: Tensor, ray_indices: Tensor | None = None
+    ) -> Tensor:
         return (F.normalize(features, dim=-1) + 1) / 2
 
 
@@ -73,8 +75,8 @@ def small_field(**options: Any) -> RadianceField:
     given: dict[str, Any] = {
         "network": partial(Mlp, depth=1, width=16),
         "direction": partial(SphericalHarmonics, degree=2),
-        "appearance": NoEncoding,
-        "color": partial(Mlp, depth=1, width=16),
+        "color_encoding": NoEncoding,
+        "color_network": partial(Mlp, depth=1, width=16),
         "encoding": vector_matrix(DOMAIN, num_features=4),
     }
     return RadianceField(DOMAIN, 3, (0.0, 1.0), **(given | options))

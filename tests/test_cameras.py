@@ -7,13 +7,13 @@ from torch import Tensor
 
 from coordnet.cameras import (
     Cameras,
-    circle,
     distorted,
+    estimate_up,
     from_opencv,
+    orbit_poses,
     ray_box,
     ray_sphere,
     undistorted,
-    upright,
 )
 
 # k1, k2, p1, p2, k3: a wide lens with a strong barrel.
@@ -124,14 +124,14 @@ def test_the_box_of_the_scene_moves_origins_and_keeps_directions() -> None:
     made, center = cameras(), torch.tensor([1.0, -2.0, 0.5])
     camera, pixel = torch.arange(4), torch.full((4, 2), 7.5)
     origins, directions = made.rays(camera, pixel)
-    boxed = made.boxed(center, 2.0).rays(camera, pixel)
+    boxed = made.normalized_to(center, 2.0).rays(camera, pixel)
     torch.testing.assert_close(boxed[0], (origins - center) / 2)
     torch.testing.assert_close(boxed[1], directions)
 
 
 def test_some_of_the_cameras() -> None:
     made = cameras(4, LENS)
-    taken = made.take(torch.tensor([2, 0]))
+    taken = made[torch.tensor([2, 0])]
     assert len(taken) == 2
     torch.testing.assert_close(
         taken.rays(torch.tensor([0]), torch.tensor([[3.0, 4.0]])),
@@ -205,7 +205,7 @@ def rotation(seed: int) -> Tensor:
 @pytest.mark.parametrize("up", [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.6, 0.0, 0.8], [0.0, -0.6, 0.8]])
 def test_a_circle_looks_at_the_middle_from_one_height_and_keeps_the_horizon_level(up: list[float]) -> None:
     vertical = torch.tensor(up)
-    poses = circle(12, 3.0, 30.0, vertical)
+    poses = orbit_poses(12, 3.0, 30.0, vertical)
     x, y, back, positions = poses.unbind(-1)
     rotations = poses[:, :, :3]
     torch.testing.assert_close(rotations.mT @ rotations, torch.eye(3).expand(12, 3, 3), atol=1e-6, rtol=0)
@@ -222,12 +222,12 @@ def test_a_circle_looks_at_the_middle_from_one_height_and_keeps_the_horizon_leve
 def test_up_is_what_level_cameras_agree_on() -> None:
     """Wherever they stand; their y axes alone would lean toward the side with more of them."""
     turn = rotation(3)
-    poses = torch.cat([circle(9, 3.0, 40.0, turn[:, 2])[:4], circle(7, 2.0, -20.0, turn[:, 2])[:2]])
-    torch.testing.assert_close(upright(poses), turn[:, 2])
+    poses = torch.cat([orbit_poses(9, 3.0, 40.0, turn[:, 2])[:4], orbit_poses(7, 2.0, -20.0, turn[:, 2])[:2]])
+    torch.testing.assert_close(estimate_up(poses), turn[:, 2])
 
 
 def test_up_of_cameras_in_parallel_is_up_in_their_pictures() -> None:
     turn = rotation(4)
     poses = torch.cat([turn, torch.zeros(3, 1)], dim=-1).expand(5, 3, 4)
-    torch.testing.assert_close(upright(poses), turn[:, 1])
-    torch.testing.assert_close(upright(poses[:1]), turn[:, 1])
+    torch.testing.assert_close(estimate_up(poses), turn[:, 1])
+    torch.testing.assert_close(estimate_up(poses[:1]), turn[:, 1])

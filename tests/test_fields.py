@@ -10,7 +10,8 @@ from coordnet.encodings.coarse_to_fine import CoarseToFine
 from coordnet.encodings.fourier import gaussian, positional
 from coordnet.encodings.identity import Identity
 from coordnet.errors import UserError
-from coordnet.fields.field import Field, Interpolation
+from coordnet.fields.field import Field
+from coordnet.fields.interpolation import Interpolation
 from coordnet.networks.mlp import Mlp
 from coordnet.networks.siren import Siren
 from coordnet.signals.images.image import Image

@@ -97,7 +97,5 @@ def test_gradients_reach_the_parameters() -> None:
 
 
 def test_no_samples_are_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"^forward_map.num_samples=0 must be a whole number from 1 to 65536$"
-    ):
+    with pytest.raises(UserError, match=r"^num_samples=0 must be a whole number from 1 to 65536$"):
         LineIntegral(0)

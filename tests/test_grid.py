@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from coordnet.coords import Domain
 from coordnet.encodings.grid import Grid
 from coordnet.errors import UserError
-from coordnet.fields.field import Field, Interpolation
+from coordnet.fields.field import Field
+from coordnet.fields.interpolation import Interpolation
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.image import Image
 

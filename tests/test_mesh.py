@@ -30,7 +30,9 @@ class Ball:
         outside = (coords - CENTER).norm(dim=-1, keepdim=True) - RADIUS
         return 40 * torch.sigmoid(-outside / 0.03), coords
 
-    def color(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
+    def color(
+        self, coords: Tensor, directions: Tensor, features: Tensor, ray_indices: Tensor | None = None
+    ) -> Tensor:
         return (1 - directions) / 2
 
 
@@ -105,7 +107,7 @@ def test_a_density_that_is_the_same_everywhere_or_no_number_has_no_surface(densi
 def test_cells_known_to_be_empty_have_no_surface() -> None:
     rays = OccupancyGridRenderer(num_samples=32, resolution=2)
     # Cells run through x first: those of x < 0 are empty.
-    rays.occupancy.occupied[[0, 2, 4, 6]] = False
+    rays.occupancy_grid.occupied[[0, 2, 4, 6]] = False
     coords = torch.tensor([[-0.1, 0.0, 0.0], [0.1, 0.0, 0.0], [0.1, 0.9, 0.0]])
     assert rays.density(Solid(), coords)[:, 0].tolist() == [0, 1e4, 0]
     assert HierarchicalRenderer().density(Solid(), coords)[:, 0].tolist() == [1e4, 1e4, 0]

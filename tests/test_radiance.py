@@ -24,7 +24,9 @@ from coordnet.training.build_field import build_field
 
 RADIANCE = sorted(file.stem for file in (shipped.config_dir() / "radiance").glob("*.yaml"))
 DIRECTIONS = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "direction").glob("*.yaml"))
-APPEARANCES = sorted(file.stem for file in (shipped.config_dir() / "radiance" / "appearance").glob("*.yaml"))
+COLOR_ENCODINGS = sorted(
+    file.stem for file in (shipped.config_dir() / "radiance" / "color_encoding").glob("*.yaml")
+)
 ENCODINGS = sorted(file.stem for file in (shipped.config_dir() / "encoding").glob("*.yaml"))
 SCENE = ("forward_map=hierarchical", "network.depth=1", "network.width=8")
 
@@ -44,7 +46,7 @@ def check(field: RadianceField) -> None:
     """Densities and colors of the right shapes and ranges, and gradients for every parameter."""
     x, (_, directions) = places(), rays(50)
     density, features = field.density(x)
-    color = field.color(features, directions)
+    color = field.color(x, directions, features)
     assert density.shape == (50, 1) and (density >= 0).all() and density.isfinite().all()
     assert color.shape == (50, 3) and (color >= 0).all() and (color <= 1).all()
     assert density.dtype == color.dtype == torch.float32
@@ -69,15 +71,16 @@ def test_every_encoding_that_takes_three_coordinates_fits(name: str) -> None:
 def test_every_direction_encoding_fits(name: str) -> None:
     field = made("radiance=small", f"radiance/direction={name}", "encoding=positional")
     check(field)
-    _, features = field.density(places(1))
-    one, other = (field.color(features, d) for d in torch.eye(3)[:2, None])
+    x = places(1)
+    _, features = field.density(x)
+    one, other = (field.color(x, d, features) for d in torch.eye(3)[:2, None])
     assert torch.equal(one, other) == (name == "none")
 
 
-@pytest.mark.parametrize("name", APPEARANCES)
-def test_every_appearance_fits(name: str) -> None:
-    small = [] if name == "none" else ["radiance.appearance.resolution=8"]
-    check(made("radiance=small", f"radiance/appearance={name}", "encoding=positional", *small))
+@pytest.mark.parametrize("name", COLOR_ENCODINGS)
+def test_every_color_encoding_fits(name: str) -> None:
+    small = [] if name == "none" else ["radiance.color_encoding.resolution=8"]
+    check(made("radiance=small", f"radiance/color_encoding={name}", "encoding=positional", *small))
 
 
 def test_any_encoding_may_encode_directions() -> None:
@@ -91,38 +94,41 @@ def test_density_is_what_the_formula_says() -> None:
         "relu": torch.relu,
         "exp": torch.exp,
     }.items():
-        field = small_field(activation=activation, shift=0.5, scale=3.0)
+        field = small_field(activation=activation, density_bias=0.5, density_scale=3.0)
         x = places()
         raw = field.network(field.encoding(x))[:, :1]
         torch.testing.assert_close(field(x), 3 * formula(raw + 0.5))
 
 
 def test_an_exponential_density_is_finite_however_large_its_logarithm() -> None:
-    field = small_field(activation="exp", shift=100.0)
+    field = small_field(activation="exp", density_bias=100.0)
     assert field(places()).isfinite().all()
 
 
 def test_without_a_color_network_the_features_are_the_color() -> None:
-    field = small_field(color=None, direction=NoEncoding)
+    field = small_field(color_network=None, direction=NoEncoding)
     x, (_, directions) = places(), rays(50)
     raw = field.network(field.encoding(x))
-    torch.testing.assert_close(field.color(field.density(x)[1], directions), raw[:, 1:].sigmoid())
+    torch.testing.assert_close(field.color(x, directions, field.density(x)[1]), raw[:, 1:].sigmoid())
 
 
 def test_directions_of_rays_are_those_of_their_samples() -> None:
     field, (_, directions) = small_field(), rays(7)
     ray = torch.arange(50) % 7
-    _, features = field.density(places())
-    torch.testing.assert_close(field.color(features, directions, ray), field.color(features, directions[ray]))
+    x = places()
+    _, features = field.density(x)
+    torch.testing.assert_close(
+        field.color(x, directions, features, ray), field.color(x, directions[ray], features)
+    )
 
 
-def test_appearance_reaches_the_color_alone() -> None:
-    field = small_field(appearance=partial(planes, resolution=8, num_features=2))
+def test_the_color_encoding_reaches_the_color_alone() -> None:
+    field = small_field(color_encoding=partial(planes, resolution=8, num_features=2))
     x, (_, directions) = places(), rays(50)
-    before = field.density(x)[0], field.color(field.density(x)[1], directions)
-    for values in field.appearance.parameters():
+    before = field.density(x)[0], field.color(x, directions, field.density(x)[1])
+    for values in field.color_encoding.parameters():
         values.data.uniform_(-1, 1)
-    after = field.density(x)[0], field.color(field.density(x)[1], directions)
+    after = field.density(x)[0], field.color(x, directions, field.density(x)[1])
     assert torch.equal(before[0], after[0]) and not torch.equal(before[1], after[1])
 
 
@@ -131,7 +137,7 @@ def test_bfloat16_is_close_to_float32() -> None:
     x, (_, directions) = places(), rays(50)
     assert not torch.equal(full(x), half(x))
     torch.testing.assert_close(full(x), half(x), atol=0.02, rtol=0.02)
-    colors = [field.color(field.density(x)[1], directions) for field in (full, half)]
+    colors = [field.color(x, directions, field.density(x)[1]) for field in (full, half)]
     torch.testing.assert_close(*colors, atol=0.02, rtol=0)
 
 
@@ -139,15 +145,16 @@ def test_phases_stay_in_float32_under_bfloat16() -> None:
     field = small_field(encoding=positional(DOMAIN, 4), precision="bfloat16")
     x = places()
     with torch.autocast("cpu", torch.bfloat16):
-        features = field.features(field.encoding, x)
+        features = field.encode(field.encoding, x)
     assert features.dtype == torch.bfloat16
     assert (features.float() - field.encoding(x)).abs().max() <= 2**-9
 
 
 def test_no_places_have_no_densities() -> None:
-    field = small_field(appearance=partial(planes, resolution=8, num_features=2))
-    density, features = field.density(torch.zeros(0, 3))
-    color = field.color(features, torch.ones(4, 3), torch.zeros(0, dtype=torch.long))
+    field = small_field(color_encoding=partial(planes, resolution=8, num_features=2))
+    x = torch.zeros(0, 3)
+    density, features = field.density(x)
+    color = field.color(x, torch.ones(4, 3), features, torch.zeros(0, dtype=torch.long))
     assert density.shape == (0, 1) and color.shape == (0, 3)
     (density.sum() + color.sum()).backward()
 
@@ -163,8 +170,8 @@ def test_a_state_goes_round() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"color": None}, r"^radiance.color=null needs radiance/direction=none"),
-        ({"num_features": 0, "direction": NoEncoding}, "leaves the color nothing to read"),
+        ({"color_network": None}, r"^color_network=None must be a network, .* use radiance/direction=none"),
+        ({"num_features": 0, "direction": NoEncoding}, r"^num_features=0 must be at least 1, because"),
     ],
 )
 def test_what_a_field_refuses(options: dict[str, Any], message: str) -> None:
@@ -189,7 +196,7 @@ def test_a_picture_has_no_radiance() -> None:
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        (["radiance.color.depth=-1"], r"^radiance\.color\.depth=-1 must be"),
+        (["radiance.color_network.depth=-1"], r"^radiance\.color_network\.depth=-1 must be"),
         (
             ["radiance.direction.degree=9"],
             r"^radiance\.direction\.degree=9 must be a whole number from 1 to 5",
@@ -208,5 +215,5 @@ def test_a_field_and_a_forward_map_that_do_not_fit_are_refused(tmp_path: Path) -
         UserError, match=r"^forward_map=HierarchicalRenderer needs a radiance field; choose one"
     ):
         assemble(make_config("forward_map=hierarchical"))
-    with pytest.raises(UserError, match=r"^radiance: a radiance field has 3 dimensions"):
+    with pytest.raises(UserError, match=r"^a radiance field has 3 dimensions"):
         assemble(make_config("radiance=nerf"))

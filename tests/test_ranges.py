@@ -4,7 +4,7 @@ import inspect
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -19,6 +19,7 @@ from coordnet.config import shipped
 from coordnet.config.build import build, matches
 from coordnet.config.check import GROUPS, NOT_SHOWN, check_config
 from coordnet.errors import UserError, shown
+from coordnet.options import ranges_of
 from coordnet.ranges import RANGES, Range, spelled
 
 FILES = [
@@ -37,8 +38,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "coordnet.fields.radiance_field.RadianceField": {
         "direction": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
-        "appearance": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
-        "color": None,
+        "color_encoding": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
+        "color_network": None,
     },
     "coordnet.signals.images.fourier_features.fourier_features": {
         "kind": "text",
@@ -48,6 +49,13 @@ NEEDED: dict[str, dict[str, Any]] = {
     "coordnet.signals.images.image.image_file": {"path": "nowhere"},
     "coordnet.signals.images.image.skimage_image": {"name": "coffee"},
 }
+
+
+def in_signature(target: str) -> Mapping[str, Any]:
+    """The ranges in the signature of a target, by option."""
+    module, _, name = target.rpartition(".")
+    function = getattr(import_module(module), name)
+    return ranges_of(function.__init__ if inspect.isclass(function) else function)
 
 
 @cache
@@ -102,7 +110,7 @@ def test_every_number_that_a_shipped_target_takes_has_a_range_of_its_type(target
     assert known - TAKEN == parameters.keys() - given
     for option in known - TAKEN:
         is_number = any(matches(value, hints[option]) for value in (2, [2, 2]))
-        assert is_number == (option in ranges), option
+        assert is_number == (option in ranges or option in in_signature(target)), option
     for option in ranges.keys() - TAKEN:
         numbers = ranges[option]
         default = parameters[option].default
@@ -118,7 +126,9 @@ def test_every_number_of_a_shipped_config_is_in_its_range(file: Path) -> None:
     node = content(file)
     for option, value in node.items():
         if any(matches(value, hint) for hint in (float, list[float])):
-            assert RANGES[node["_target_"]][option].holds(value), option
+            target = node["_target_"]
+            holds = RANGES[target][option].holds if target in RANGES else in_signature(target)[option].allows
+            assert holds(value), option
 
 
 def test_the_table_names_only_what_is_shipped() -> None:

@@ -11,17 +11,14 @@ from support import make_config
 from torch import Tensor
 
 from coordnet.errors import UserError
-from coordnet.forward_maps.hierarchical import (
-    HierarchicalRenderer,
-    RayBundle,
-    VolumeRenderer,
-    bounds,
-    densities,
-)
+from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.forward_maps.occupancy_grid import OccupancyGridRenderer
+from coordnet.forward_maps.volume_renderer import VolumeRenderer
 from coordnet.losses.mse import mse
 from coordnet.rendering import volume
-from coordnet.rendering.occupancy_grid import Occupancy
+from coordnet.rendering.occupancy_grid import OccupancyGrid
+from coordnet.rendering.rays import RayBundle, near_far
+from coordnet.rendering.sampling import interval_edges, stratified
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
 from coordnet.runs.directory import write_status
@@ -32,8 +29,8 @@ SCENE = (
     "radiance=small",
     "network.depth=1",
     "network.width=16",
-    "radiance.color.depth=1",
-    "radiance.color.width=16",
+    "radiance.color_network.depth=1",
+    "radiance.color_network.width=16",
     "optimizer.lr=0.01",
     "trainer.batch_size=64",
     "threads=1",
@@ -41,10 +38,10 @@ SCENE = (
 ALLOW = ("scenes.",)
 MARCH = (
     "forward_map=occupancy_grid",
-    "forward_map.every=4",
-    "forward_map.warmup=8",
+    "forward_map.update_every=4",
+    "forward_map.update_after=8",
     "forward_map.resolution=8",
-    "forward_map.budget=4096",
+    "forward_map.target_samples=4096",
 )
 RENDER = (
     "forward_map=hierarchical",
@@ -71,7 +68,9 @@ def maps() -> list[VolumeRenderer]:
     return [
         HierarchicalRenderer(num_samples=48),
         HierarchicalRenderer(num_samples=16, num_fine=16),
-        OccupancyGridRenderer(resolution=16, num_samples=64, budget=2**14, every=1, warmup=0),
+        OccupancyGridRenderer(
+            resolution=16, num_samples=64, target_samples=2**14, update_every=1, update_after=0
+        ),
     ]
 
 
@@ -101,7 +100,7 @@ def test_a_solid_ball_is_seen_where_it_is(make: int) -> None:
 
 @each
 def test_opacity_lies_in_0_to_1_and_all_is_finite(make: int) -> None:
-    field = small_field(shift=2.0, scale=10.0)
+    field = small_field(density_bias=2.0, density_scale=10.0)
     for training in (False, True):
         seen = maps()[make].train(training)(field, batch())
         assert all(tensor.isfinite().all() for tensor in seen.values())
@@ -117,7 +116,7 @@ def test_rays_that_miss_the_box_see_the_background(make: int) -> None:
 
 @each
 def test_evaluation_is_not_random_and_training_goes_by_seed_and_step(make: int) -> None:
-    field, given = small_field(shift=1.0), batch()
+    field, given = small_field(density_bias=1.0), batch()
 
     def value(step: int, training: bool) -> Tensor:
         forward_map = maps()[make].train(training)
@@ -131,7 +130,7 @@ def test_evaluation_is_not_random_and_training_goes_by_seed_and_step(make: int) 
 
 @each
 def test_evaluation_does_not_depend_on_how_rays_come(make: int) -> None:
-    field, given, forward_map = small_field(shift=1.0), batch(), maps()[make].eval()
+    field, given, forward_map = small_field(density_bias=1.0), batch(), maps()[make].eval()
     whole = forward_map(field, given)
     parts = [
         forward_map(field, {name: tensor[rows] for name, tensor in given.items()})
@@ -145,7 +144,7 @@ def test_evaluation_does_not_depend_on_how_rays_come(make: int) -> None:
 
 @each
 def test_gradients_reach_every_parameter(make: int) -> None:
-    field = small_field(shift=1.0)
+    field = small_field(density_bias=1.0)
     maps()[make](field, batch())["value"].square().sum().backward()
     for parameter in field.parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any()
@@ -159,7 +158,7 @@ def test_a_step_that_sees_nothing_still_steps(make: int) -> None:
 
 def test_marching_sees_what_stratified_sampling_sees() -> None:
     """With every cell occupied and as many samples."""
-    field, given = small_field(shift=1.0), batch()
+    field, given = small_field(density_bias=1.0), batch()
     march, render = OccupancyGridRenderer(min_weight=0.0).eval(), HierarchicalRenderer(num_samples=32).eval()
     seen, expected = march(field, given), render(field, given)
     for name, tensor in expected.items():
@@ -176,10 +175,10 @@ def test_behind_everything_is_the_background_of_the_batch(make: int) -> None:
 
 def test_what_training_leaves_out_is_hardly_missed() -> None:
     """After the warm-up a first pass leaves out the samples with small weights."""
-    field, given = small_field(shift=2.0, scale=10.0), batch()
+    field, given = small_field(density_bias=2.0, density_scale=10.0), batch()
     values = []
     for warmup in (0, 100):
-        march = OccupancyGridRenderer(every=1000, warmup=warmup)
+        march = OccupancyGridRenderer(update_every=1000, update_after=warmup)
         march.on_step(1, 1000)
         values.append(march(field, given)["value"])
     difference = (values[0] - values[1]).abs().max()
@@ -188,17 +187,19 @@ def test_what_training_leaves_out_is_hardly_missed() -> None:
 
 def test_evaluation_leaves_out_what_training_does() -> None:
     """Samples of small weight are as nothing: those behind them are not dimmed, wherever they are."""
-    field, given = small_field(shift=2.0, scale=10.0), batch()
+    field, given = small_field(density_bias=2.0, density_scale=10.0), batch()
     march = OccupancyGridRenderer(num_samples=192, min_weight=0.02).eval()
-    march.samples.fill_(192)
+    march.samples_per_ray.fill_(192)
     bundle = RayBundle(given["origins"], given["directions"], torch.ones(200, 3))
-    near, far = volume.box(*bundle[:2])
-    distance = volume.stratified(near, far, 192)
-    density, features = densities(field, bundle, distance)
+    near, far = near_far(*bundle[:2])
+    distance = stratified(near, far, 192)
+    points = bundle.points(distance).flatten(0, 1)
+    density, features = field.density(points)
+    density = density.view_as(distance)
     length = (far - near).expand_as(distance) / 192
     kept = volume.weights(density, length) > march.min_weight
     weight = volume.weights(density * kept, length)
-    color = field.color(features, bundle.directions, torch.arange(200).repeat_interleave(192))
+    color = field.color(points, bundle.directions, features, torch.arange(200).repeat_interleave(192))
     expected = volume.composite(weight, color.unflatten(0, distance.shape), distance, bundle.background)
     seen = march(field, given)
     assert 0 < kept.float().mean() < 0.5
@@ -207,7 +208,7 @@ def test_evaluation_leaves_out_what_training_does() -> None:
 
 
 def test_intervals_cover_the_ray() -> None:
-    edges = bounds(torch.tensor([[1.0]]), torch.tensor([[1.5, 2.0, 4.0]]), torch.tensor([[5.0]]))
+    edges = interval_edges(torch.tensor([[1.0]]), torch.tensor([[1.5, 2.0, 4.0]]), torch.tensor([[5.0]]))
     torch.testing.assert_close(edges, torch.tensor([[1.0, 1.75, 3.0, 5.0]]))
 
 
@@ -228,9 +229,9 @@ def test_fine_samples_gather_where_the_ball_is() -> None:
 
 def test_a_coarse_field_learns_from_its_own_colors() -> None:
     forward_map = HierarchicalRenderer(num_samples=8, num_fine=8, coarse=True)
-    coarse = small_field(shift=1.0)
+    coarse = small_field(density_bias=1.0)
     forward_map.build_auxiliary_fields(lambda: coarse)
-    prediction = forward_map(small_field(shift=1.0), batch())
+    prediction = forward_map(small_field(density_bias=1.0), batch())
     loss = mse(prediction, {"value": torch.zeros(200, 3)}, None)
     expected = sum(prediction[name].square().mean() for name in ("value", "coarse_value"))
     torch.testing.assert_close(loss, expected)
@@ -241,8 +242,10 @@ def test_a_coarse_field_learns_from_its_own_colors() -> None:
 # The occupancy grid
 
 
-def grid(**options: Any) -> Occupancy:
-    return Occupancy(**({"resolution": 16, "length": 0.05, "decay": 0.9, "threshold": 0.01} | options))
+def grid(**options: Any) -> OccupancyGrid:
+    return OccupancyGrid(
+        **({"resolution": 16, "render_step_size": 0.05, "ema_decay": 0.9, "threshold": 0.01} | options)
+    )
 
 
 def draws(seed: int = 0) -> torch.Generator:
@@ -258,7 +261,7 @@ def centers(resolution: int) -> Tensor:
 def test_a_grid_finds_the_ball_and_nothing_else() -> None:
     occupancy = grid()
     assert occupancy.occupied.all()
-    occupancy.update(Solid(), draws(), everywhere=True)
+    occupancy.update(Solid(), draws(), update_all_cells=True)
     distance = centers(16).norm(dim=-1)
     reach = 3**0.5 / 16
     assert occupancy.occupied[distance < 0.5 - reach].all()
@@ -272,63 +275,65 @@ def test_a_ray_is_told_the_cells_it_passes() -> None:
     occupancy.occupied[3 + 4 * 0 + 16 * 2] = True
     origins, directions = torch.tensor([[-2, -0.75, 0.25]]), torch.tensor([[1.0, 0, 0]])
     distance = torch.tensor([[1.0, 1.6, 2.4, 2.6, 2.9, 3.0]])
-    assert occupancy.along(origins, directions, distance).tolist() == [
+    assert occupancy.is_occupied(origins, directions, distance).tolist() == [
         [False, False, False, True, True, True]
     ]
 
 
 def test_a_cell_is_given_up_when_its_density_fades() -> None:
-    occupancy = grid(decay=0.5)
-    occupancy.update(Solid(), draws(), everywhere=True)
+    occupancy = grid(ema_decay=0.5)
+    occupancy.update(Solid(), draws(), update_all_cells=True)
     before = occupancy.occupied.sum()
     for step in range(40):
-        occupancy.update(lambda x: torch.zeros(len(x), 1), draws(step), everywhere=True)
+        occupancy.update(lambda x: torch.zeros(len(x), 1), draws(step), update_all_cells=True)
     assert before > 0 and occupancy.densities.max() < 1e-6
 
 
 def test_where_all_is_faint_some_cells_stay() -> None:
     occupancy = grid()
-    occupancy.update(lambda x: 1e-6 * (x[:, :1] + 1), draws(), everywhere=True)
+    occupancy.update(lambda x: 1e-6 * (x[:, :1] + 1), draws(), update_all_cells=True)
     assert 0.3 < occupancy.occupied.float().mean() < 0.7
 
 
 def test_a_few_cells_at_a_time_come_to_the_same() -> None:
     """What appears in empty cells is found, though each update looks at an eighth of them."""
     occupancy = grid()
-    occupancy.update(lambda x: torch.zeros(len(x), 1), draws(), everywhere=True)
+    occupancy.update(lambda x: torch.zeros(len(x), 1), draws(), update_all_cells=True)
     assert not occupancy.occupied.any()
     for step in range(60):
-        occupancy.update(Solid(), draws(step), everywhere=False)
+        occupancy.update(Solid(), draws(step), update_all_cells=False)
     distance = centers(16).norm(dim=-1)
     assert occupancy.occupied[distance < 0.5 - 3**0.5 / 16].float().mean() > 0.99
 
 
 def test_samples_grow_as_space_empties() -> None:
-    march = OccupancyGridRenderer(num_samples=128, budget=4096, resolution=16, every=1, warmup=0)
+    march = OccupancyGridRenderer(
+        num_samples=128, target_samples=4096, resolution=16, update_every=1, update_after=0
+    )
     counts = []
     for step in range(3):
         march.on_step(step, 100)
         march(Solid(), batch(256))
-        counts.append(int(march.samples))
+        counts.append(int(march.samples_per_ray))
     # A ray through the whole box has 32 parts of which the ball takes a fifth.
     assert counts[0] >= 64
     assert all(32 <= count <= 128 for count in counts)
-    everything = OccupancyGridRenderer(num_samples=128, budget=1024, every=1, warmup=10)
+    everything = OccupancyGridRenderer(num_samples=128, target_samples=1024, update_every=1, update_after=10)
     everything.on_step(0, 100)
     everything(Solid(), batch(256))
-    assert everything.samples == 32
+    assert everything.samples_per_ray == 32
 
 
 def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
     """The estimate of memory takes a step of its own, before the first."""
-    march = OccupancyGridRenderer(resolution=8, every=1, warmup=0)
+    march = OccupancyGridRenderer(resolution=8, update_every=1, update_after=0)
     march(Solid(), batch())
-    assert march.occupancy.occupied.all()
+    assert march.occupancy_grid.occupied.all()
     march.on_step(0, 10)
     march.eval()(Solid(), batch())
-    assert march.occupancy.occupied.all()
+    assert march.occupancy_grid.occupied.all()
     march.train()(Solid(), batch())
-    assert not march.occupancy.occupied.all()
+    assert not march.occupancy_grid.occupied.all()
 
 
 def test_a_coarse_field_needs_fine_samples() -> None:
@@ -390,7 +395,8 @@ def test_a_rate_that_is_none_is_refused(rate: str) -> None:
 
 def test_a_signal_without_rays_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"^forward_map=Render needs origins, directions, but the signal observes"
+        UserError,
+        match=r"^forward_map=HierarchicalRenderer needs origins, directions, but the signal observes",
     ):
         assemble(
             make_config("signal=sphere", "radiance=small", "forward_map=hierarchical", "encoding=identity")

@@ -8,7 +8,7 @@ import yaml
 from coordnet.config import shipped
 from coordnet.config.build import build
 from coordnet.errors import UserError
-from coordnet.fields.field import Interpolation
+from coordnet.fields.interpolation import Interpolation
 from coordnet.signals.images import analytic
 from coordnet.signals.images.image import Image
 

@@ -95,7 +95,7 @@ def test_a_video_turns_around_an_upright_scene(run: Path) -> None:
 
 def test_a_path_is_in_the_world_of_the_files(run: Path, signal: PosedImages) -> None:
     """The cameras trained on, written as the files have them, see what they saw."""
-    world = signal.train.cameras.boxed(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
+    world = signal.train.cameras.normalized_to(-torch.tensor(CENTER) / HALF_SIZE, 1 / HALF_SIZE)
     angle = 2 * math.atan(10 / float(world.focal[0, 0]))
     frames = [{"transform_matrix": [*pose.tolist(), [0, 0, 0, 1]]} for pose in world.poses[:3]]
     file = run / "path.json"

@@ -30,7 +30,12 @@ TINY = (
         "signal.num_eval_views=2",
     ),
     *("encoding=vector_matrix", "encoding.resolution=8", "encoding.num_features=2", "radiance=small"),
-    *("network.depth=1", "network.width=8", "radiance.color.depth=1", "radiance.color.width=8"),
+    *(
+        "network.depth=1",
+        "network.width=8",
+        "radiance.color_network.depth=1",
+        "radiance.color_network.width=8",
+    ),
     *(
         "forward_map=hierarchical",
         "forward_map.num_samples=8",

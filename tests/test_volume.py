@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from coordnet.rendering import volume
+from coordnet.rendering.rays import near_far
+from coordnet.rendering.sampling import sample_pdf, stratified
 
 
 def draw(seed: int = 0) -> torch.Generator:
@@ -72,8 +74,8 @@ def test_no_samples_have_no_weights() -> None:
     nothing = torch.zeros(0, requires_grad=True)
     ray = torch.zeros(0, dtype=torch.long)
     weight = volume.packed_weights(nothing, torch.zeros(0), ray, 5)
-    seen = volume.over(
-        volume.packed_sums(weight, torch.zeros(0, 3), torch.zeros(0), ray, 5), torch.ones(5, 3)
+    seen = volume.composite_over_background(
+        volume.accumulate_along_rays(weight, torch.zeros(0, 3), torch.zeros(0), ray, 5), torch.ones(5, 3)
     )
     assert torch.equal(seen.value, torch.ones(5, 3))
     assert not seen.opacity.any() and not seen.depth.any()
@@ -126,8 +128,8 @@ def test_packed_compositing_is_the_dense_one() -> None:
     weight = volume.weights(density, length)
     behind = random(len(mask), 3, seed=5)
     dense = volume.composite(weight, value, distance, behind)
-    packed = volume.over(
-        volume.packed_sums(weight[mask], value[mask], distance[mask], ray, len(mask)), behind
+    packed = volume.composite_over_background(
+        volume.accumulate_along_rays(weight[mask], value[mask], distance[mask], ray, len(mask)), behind
     )
     for ours, theirs in zip(packed, dense, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -139,7 +141,12 @@ def test_gradients_of_compositing() -> None:
     inputs = [random(*shape, seed=k) for k, shape in enumerate([(count,), (count, 3), (count,)])]
     inputs = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(
-        lambda w, v, t: volume.over(volume.packed_sums(w, v, t, ray, 4), torch.ones(4, 3)).value, inputs[:3]
+        lambda w, v, t: (
+            volume.composite_over_background(
+                volume.accumulate_along_rays(w, v, t, ray, 4), torch.ones(4, 3)
+            ).value
+        ),
+        inputs[:3],
     )
 
 
@@ -150,7 +157,7 @@ def test_a_ray_through_the_box_enters_and_leaves_through_its_faces() -> None:
     origins = 4 * torch.nn.functional.normalize(random(200, 3) - 0.5, dim=-1)
     target = 2 * random(200, 3, seed=1) - 1
     directions = torch.nn.functional.normalize(target - origins, dim=-1)
-    near, far = volume.box(origins, directions)
+    near, far = near_far(origins, directions)
     assert (near < far).all()
     for end in (near, far):
         torch.testing.assert_close((origins + end * directions).abs().amax(-1), torch.ones(200).double())
@@ -170,7 +177,7 @@ def test_a_ray_through_the_box_enters_and_leaves_through_its_faces() -> None:
     ],
 )
 def test_axis_aligned_rays(origin: list[float], direction: list[float], near: float, far: float) -> None:
-    ends = volume.box(torch.tensor([origin]).float(), torch.tensor([direction]).float())
+    ends = near_far(torch.tensor([origin]).float(), torch.tensor([direction]).float())
     if near is None:
         assert torch.equal(*ends)
     else:
@@ -183,23 +190,23 @@ def test_axis_aligned_rays(origin: list[float], direction: list[float], near: fl
 def test_stratified_samples_lie_each_in_its_part() -> None:
     near, far = random(30, 1), 2 + random(30, 1, seed=1)
     for generator in (None, draw()):
-        place = (volume.stratified(near, far, 16, generator) - near) / (far - near) * 16
+        place = (stratified(near, far, 16, generator) - near) / (far - near) * 16
         assert ((place - torch.arange(16) >= 0) & (place - torch.arange(16) <= 1)).all()
-    middle = volume.stratified(near, far, 2)
+    middle = stratified(near, far, 2)
     torch.testing.assert_close(middle, near + (far - near) * torch.tensor([[0.25, 0.75]]))
 
 
 def test_the_generator_alone_decides() -> None:
     near, far = torch.zeros(5, 1), torch.ones(5, 1)
-    same = [volume.stratified(near, far, 8, draw(3)) for _ in range(2)]
-    assert torch.equal(*same) and not torch.equal(same[0], volume.stratified(near, far, 8, draw(4)))
+    same = [stratified(near, far, 8, draw(3)) for _ in range(2)]
+    assert torch.equal(*same) and not torch.equal(same[0], stratified(near, far, 8, draw(4)))
 
 
 @pytest.mark.parametrize("drawn", [False, True])
 def test_resampling_follows_the_weights(drawn: bool) -> None:
     edges = torch.tensor([[0.0, 0.5, 1.0, 3.0, 4.0]])
     weight = torch.tensor([[0.1, 0.4, 0.0, 0.3]])
-    place = volume.resample(edges, weight, 8000, draw() if drawn else None)
+    place = sample_pdf(edges, weight, 8000, draw() if drawn else None)
     assert (place.diff() >= 0).all()
     shares = torch.histogram(place[0], edges[0])[0] / 8000
     torch.testing.assert_close(shares, weight[0] / weight.sum(), atol=1e-3, rtol=0)
@@ -208,13 +215,13 @@ def test_resampling_follows_the_weights(drawn: bool) -> None:
 
 
 def test_one_interval_is_divided_evenly() -> None:
-    place = volume.resample(torch.tensor([[1.0, 3.0]]), torch.tensor([[5.0]]), 4)
+    place = sample_pdf(torch.tensor([[1.0, 3.0]]), torch.tensor([[5.0]]), 4)
     torch.testing.assert_close(place, torch.tensor([[1.25, 1.75, 2.25, 2.75]]))
 
 
 def test_where_nothing_is_seen_samples_are_spread_evenly() -> None:
     edges = torch.linspace(0, 1, 9)[None]
-    place = volume.resample(edges, torch.zeros(1, 8), 16)
+    place = sample_pdf(edges, torch.zeros(1, 8), 16)
     torch.testing.assert_close(place, (torch.arange(16)[None] + 0.5) / 16)
 
 
@@ -222,6 +229,6 @@ def test_where_nothing_is_seen_samples_are_spread_evenly() -> None:
 def test_resampled_distances_stay_within_the_edges(scale: float) -> None:
     edges = random(20, 33).cumsum(-1).float()
     weight = scale * random(20, 32, seed=1).float() ** 8
-    place = volume.resample(edges, weight, 64, draw())
+    place = sample_pdf(edges, weight, 64, draw())
     assert place.isfinite().all()
     assert ((place >= edges[:, :1]) & (place <= edges[:, -1:])).all()

@@ -40,7 +40,7 @@ OWN_RANGES = {
 NOT_SHOWN = {
     "coordnet.encodings.fourier.random_fourier": ("zero_one_coords",),
     "coordnet.encodings.coarse_to_fine.CoarseToFine": ("encoding",),
-    "coordnet.fields.radiance_field.RadianceField": ("appearance", "direction"),
+    "coordnet.fields.radiance_field.RadianceField": ("color_encoding", "direction"),
     "torch.optim.Adam": (
         "amsgrad",
         "capturable",

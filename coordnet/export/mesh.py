@@ -120,6 +120,7 @@ def painted(field: Any, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray
     """Colors (v, 3) uint8 that a radiance field has at vertices (v, 3), seen against their outward normals (v, 3)."""
     parts = []
     for part in chunks(len(vertices), POINTS):
-        features = field.density(torch.from_numpy(vertices[part]))[1]
-        parts.append(field.color(features, torch.from_numpy(-normals[part])))
+        points = torch.from_numpy(vertices[part])
+        _, features = field.density(points)
+        parts.append(field.color(points, torch.from_numpy(-normals[part]), features))
     return viz.to_pixels(torch.cat(parts).numpy())

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from coordnet import viz
-from coordnet.cameras import Cameras, circle, upright
+from coordnet.cameras import Cameras, estimate_up, orbit_poses
 from coordnet.console import bar
 from coordnet.errors import UserError
 from coordnet.export import video
@@ -96,11 +96,11 @@ def around(cameras: Cameras, size: tuple[int, int], count: int, elevation: float
         count: At least 1.
         elevation: Instead of the mean, in degrees.
     """
-    positions, up = cameras.poses[..., 3], upright(cameras.poses)
+    positions, up = cameras.poses[..., 3], estimate_up(cameras.poses)
     if elevation is None:
         elevation = float(torch.asin((F.normalize(positions, dim=-1) @ up).clamp(-1, 1)).rad2deg().mean())
         elevation = min(max(elevation, ELEVATION.low), ELEVATION.high)
-    poses = circle(count, float(positions.norm(dim=-1).mean()), elevation, up)
+    poses = orbit_poses(count, float(positions.norm(dim=-1).mean()), elevation, up)
     focal = cameras.focal.mean(dim=0) * size[1] / cameras.size[1]
     return Cameras(poses, focal.expand(count, 2), torch.tensor(size).expand(count, 2) / 2, size)
 
@@ -121,7 +121,7 @@ def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
     if not all(side >= 1 and side.is_integer() for side in said):
         raise UserError(f"{first.name}: w={said[0]:g} and h={said[1]:g} must be whole numbers of at least 1")
     width, height = map(int, said)
-    cameras = read_cameras(frames, (width, height)).boxed(signal.center, signal.half_size)
+    cameras = read_cameras(frames, (width, height)).normalized_to(signal.center, signal.half_size)
     scale = size[1] / height
     center = (cameras.center - torch.tensor([width, height]) / 2) * scale + torch.tensor(size) / 2
     return replace(cameras, focal=cameras.focal * scale, center=center, size=size)

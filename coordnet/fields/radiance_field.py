@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -7,42 +7,49 @@ from torch.nn import functional as F
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.errors import UserError
-from coordnet.fields.field import BaseField, Precision
+from coordnet.errors import OptionError, UserError
+from coordnet.fields.base import BaseField, Precision
 from coordnet.networks.base import Network
-from coordnet.ranges import check_ranges
+from coordnet.options import Range, validate_ranges
 
-# Where directions live; a default count of frequencies is read off it.
-SPHERE = Domain((16, 16, 16))
-# exp(15) is opaque on the shortest of intervals.
-MOST_LOG_DENSITY = 15.0
+# Domain of directions, from which a direction encoding derives its default number of frequencies.
+_DIRECTION_DOMAIN = Domain((16, 16, 16))
+# A density of exp(15) makes the shortest intervals opaque.
+_MAX_LOG_DENSITY = 15.0
 
 
 class RadianceField(BaseField):
-    """A density at each place and a color at each place and direction (Mildenhall et al. 2020, sec. 3).
+    """A density at each point, and a color at each point and direction (Mildenhall et al. 2020, sec. 3).
 
         (s, f) = network(encoding(x))
-        sigma = scale * activation(s + shift)
-        c = color(f, appearance(x), direction(d))
+        sigma = density_scale * activation(s + density_bias)
+        c = color_network(f, color_encoding(x), direction(d))
 
-    Densities are per unit of the coordinates, of which the box has 2 along each axis.
+    Densities are per unit of the coordinates; the scene box has 2 units along each axis.
 
     Args:
-        domain: Of 3 dimensions.
-        channels: Of the color.
-        value_range: (low, high) that colors lie in; None leaves them as they come.
-        encoding: Of the place.
-        network: From `in_dim` and `out_dim` to the network that reads it.
-        direction: From a domain to the encoding of viewing directions, which are unit vectors.
-        appearance: From a domain to an encoding of the place that only the color sees, where it matters.
-        color: From `in_dim` and `out_dim` to the network of the color. None: the features f are the color.
-        num_features: Width of f, in [0, 2^16]; without a color network it is that of the color.
-        activation: "softplus", "exp" (held below e^15) or "relu".
-        shift: Added before the activation, in [-100, 100].
-        scale: Of the density, in (0, 2^28].
-        precision: Of the hidden layers.
+        domain: Domain of 3 dimensions.
+        channels: Number of color channels.
+        value_range: Range (low, high) of the colors; None returns raw colors.
+        encoding: Encoding of points.
+        network: Factory that makes the density network from `in_dim` and `out_dim`.
+        direction: Factory that makes the encoding of viewing directions, which are unit vectors, from a domain.
+        color_encoding: Factory that makes a second encoding of points, which feeds the color network only, from a
+            domain.
+        color_network: Factory that makes the color network from `in_dim` and `out_dim`. None: the features f are the
+            color.
+        num_features: Width of f. Without a color network, the width is `channels`.
+        activation: "softplus", "exp" (clamped at e^15) or "relu".
+        density_bias: Number that is added to s before the activation.
+        density_scale: Factor on the activation.
+        precision: Precision of the hidden layers.
+
+    Raises:
+        UserError: The domain does not have 3 dimensions.
+        OptionError: Encodings have features but there is no color network, or the color network has no inputs.
     """
 
+    @validate_ranges
     def __init__(
         self,
         domain: Domain,
@@ -51,76 +58,90 @@ class RadianceField(BaseField):
         encoding: Encoding,
         network: Callable[..., Network],
         direction: Callable[..., Encoding],
-        appearance: Callable[..., Encoding],
-        color: Callable[..., Network] | None,
-        num_features: int = 15,
+        color_encoding: Callable[..., Encoding],
+        color_network: Callable[..., Network] | None,
+        num_features: Annotated[int, Range(0, 2**16)] = 15,
         activation: Literal["softplus", "exp", "relu"] = "softplus",
-        shift: float = 0.0,
-        scale: float = 1.0,
+        density_bias: Annotated[float, Range(-100, 100)] = 0.0,
+        density_scale: Annotated[float, Range(0, 2**28, above=True)] = 1.0,
         precision: Precision = "float32",
     ) -> None:
         super().__init__(precision)
         if domain.dim != 3:
             raise UserError(
-                f"radiance: a radiance field has 3 dimensions, but the signal has {domain.dim}; "
-                "choose a scene as signal, or leave radiance out"
+                f"a radiance field has 3 dimensions, but the signal has {domain.dim}; "
+                "choose a scene as signal, or radiance=null"
             )
-        check_ranges(RadianceField, num_features=num_features, shift=shift, scale=scale)
         self.encoding = encoding
-        self.appearance = appearance(domain=domain)
-        self.direction = direction(domain=SPHERE)
-        seen = self.appearance.out_dim + self.direction.out_dim
-        if color is None:
-            if seen:
-                raise UserError(
-                    "radiance.color=null needs radiance/direction=none and radiance/appearance=none, "
-                    "which an experiment may have set"
+        self.color_encoding = color_encoding(domain=domain)
+        self.direction = direction(domain=_DIRECTION_DOMAIN)
+        condition_dim = self.color_encoding.out_dim + self.direction.out_dim
+        if color_network is None:
+            if condition_dim:
+                raise OptionError(
+                    "color_network",
+                    None,
+                    "must be a network, because direction and color_encoding have features; for a field without "
+                    "a color network use radiance/direction=none and radiance/color_encoding=none, which an "
+                    "experiment may have set",
                 )
             num_features = channels
-        elif num_features + seen == 0:
-            raise UserError("radiance.num_features=0 leaves the color nothing to read")
+        elif num_features + condition_dim == 0:
+            raise OptionError(
+                "num_features",
+                num_features,
+                "must be at least 1, because direction and color_encoding have no features",
+            )
         self.network = network(in_dim=encoding.out_dim, out_dim=1 + num_features)
-        self.colors = None if color is None else color(in_dim=num_features + seen, out_dim=channels)
+        self.color_network = (
+            color_network(in_dim=num_features + condition_dim, out_dim=channels) if color_network else None
+        )
         self.value_range = value_range
         self.activation = activation
-        self.shift = shift
-        self.scale = scale
+        self.density_bias = density_bias
+        self.density_scale = density_scale
 
     @property
     def bfloat16_safe(self) -> bool:
-        return self.network.bfloat16_safe and (self.colors is None or self.colors.bfloat16_safe)
+        """True if the hidden layers of both networks may run in bfloat16."""
+        return self.network.bfloat16_safe and (self.color_network is None or self.color_network.bfloat16_safe)
 
     def density(self, coords: Tensor) -> tuple[Tensor, Tensor]:
-        """Densities (n, 1) of at least 0 at coords (n, 3), and all that `color` needs of these places."""
-        raw = self.run_network(self.network, self.features(self.encoding, coords))
-        s = raw[..., :1] + self.shift
+        """Densities (n, 1) of at least 0 and features f (n, num_features) at coords (n, 3)."""
+        raw = self.run_network(self.network, self.encode(self.encoding, coords))
+        s = raw[..., :1] + self.density_bias
         if self.activation == "exp":
-            sigma = s.clamp(max=MOST_LOG_DENSITY).exp()
+            sigma = s.clamp(max=_MAX_LOG_DENSITY).exp()
         else:
             sigma = F.softplus(s) if self.activation == "softplus" else s.relu()
-        return self.scale * sigma, torch.cat([raw[..., 1:], coords], dim=-1)
+        return self.density_scale * sigma, raw[..., 1:]
 
-    def color(self, features: Tensor, directions: Tensor, ray: Tensor | None = None) -> Tensor:
-        """Colors (n, c), toward viewers who look along directions.
+    def color(
+        self, coords: Tensor, directions: Tensor, features: Tensor, ray_indices: Tensor | None = None
+    ) -> Tensor:
+        """Colors (n, c) of points.
 
         Args:
-            features: (n, f), rows of what `density` returned.
-            directions: (n, 3) of length 1, or (r, 3) if `ray` (n,) says which belongs to each row.
+            coords: Coordinates (n, 3).
+            directions: Viewing directions (n, 3) of length 1, from the camera to the points. With `ray_indices`, the
+                directions (r, 3) of r rays.
+            features: Features f (n, num_features) that `density` returned for the coordinates.
+            ray_indices: Indices (n,) of the rays that the points are on.
         """
-        inner, coords = features[..., :-3], features[..., -3:]
-        raw = inner
-        if self.colors is not None:
-            told = self.features(self.direction, directions)
-            told = told if ray is None else told.index_select(0, ray)
-            parts = [inner, self.features(self.appearance, coords), told]
-            # Rounded, a direction is off by a fraction of a degree.
+        raw = features
+        if self.color_network is not None:
+            direction_features = self.encode(self.direction, directions)
+            if ray_indices is not None:
+                direction_features = direction_features.index_select(0, ray_indices)
+            parts = [features, self.encode(self.color_encoding, coords), direction_features]
+            # Bfloat16 rounds a direction by a fraction of a degree.
             dtype = torch.bfloat16 if self.uses_bfloat16 else torch.float32
-            read = torch.cat([part.to(dtype) for part in parts if part.shape[-1]], dim=-1)
-            raw = self.run_network(self.colors, read)
+            color_input = torch.cat([part.to(dtype) for part in parts if part.shape[-1]], dim=-1)
+            raw = self.run_network(self.color_network, color_input)
         if self.value_range is None:
             return raw
         low, high = self.value_range
-        return low + (high - low) * (self.colors or self.network).output_activation(raw)
+        return low + (high - low) * (self.color_network or self.network).output_activation(raw)
 
     def forward(self, coords: Tensor) -> Tensor:
         """Densities (*, 1) at coords (*, 3)."""

@@ -8,18 +8,26 @@ Batch = Mapping[str, Tensor]
 
 
 class ForwardMap(nn.Module, ABC):
-    """From a field to what is observed of it: a dict of named tensors, among them "value".
+    """Predicts observations from a field: a dict of named tensors, among them "value".
+
+    A forward map may own buffers, parameters or a second field. If a forward map defines `on_step(step, max_steps)`,
+    training calls the method before each step.
 
     Attributes:
         required_keys: Names that a batch must hold.
-        radiance: Whether it needs a field of densities and colors rather than of values.
+        requires_radiance_field: True for a field of densities and colors, False for a field of values.
     """
 
     required_keys: tuple[str, ...]
-    radiance: bool = False
+    requires_radiance_field: bool = False
 
     @abstractmethod
-    def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]: ...
+    def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
+        """Predict the observations of a batch, each tensor with one row for each observation."""
 
     def build_auxiliary_fields(self, make_field: Callable[[], nn.Module]) -> None:
-        """Called once with what makes fields like the one that is given: for a map that needs another one."""
+        """Build the further fields that the map needs.
+
+        Args:
+            make_field: Function that makes another field like the trained field.
+        """

@@ -1,166 +1,186 @@
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from coordnet.coords import chunks
 from coordnet.forward_maps.base import Batch
-from coordnet.forward_maps.hierarchical import SAMPLES, RayBundle, VolumeRenderer
-from coordnet.ranges import check_ranges
+from coordnet.forward_maps.volume_renderer import SAMPLES_PER_CHUNK, VolumeRenderer
+from coordnet.options import Range, validate_ranges
 from coordnet.rendering import volume
-from coordnet.rendering.occupancy_grid import Occupancy
-from coordnet.rng import keyed_generator
+from coordnet.rendering.occupancy_grid import OccupancyGrid
+from coordnet.rendering.rays import PackedSamples, RayBundle, near_far, pack_samples
+from coordnet.rendering.sampling import stratified
+from coordnet.rng import RNG_GRID_UPDATE, keyed_generator
 
-# What the draws of a step are for, besides its batch and its distances.
-CELLS = 2
-# Samples of a ray, at the least.
-FEWEST = 32
-# In evaluation, so many samples of each ray are taken at a time, and rays that let less through than this stop.
-SEGMENT = 32
-STOP = 1e-3
-# Distances that are looked up in the grid at a time.
-PLACES = 2**22
+# An evaluation stops a ray when its transmittance is at most this.
+EARLY_STOP_EPS = 1e-3
+_MIN_SAMPLES_PER_RAY = 32
+# Samples of each ray that an evaluation queries before the next check for early stops.
+_SAMPLES_PER_SEGMENT = 32
+# Samples that an evaluation looks up in the grid at a time.
+_LOOKUPS_PER_CHUNK = 2**22
 
 
 class OccupancyGridRenderer(VolumeRenderer):
-    """Volume rendering with samples only in cells that an occupancy grid has not found empty.
+    """Volume rendering with samples in occupied cells only (Müller et al. 2022, appendix C).
 
-    Rays have equal parts with a sample in each; how many, is as `budget` allows and at most `num_samples`: few while
-    nothing is known to be empty, and more as more is. Samples with a weight of at most `min_weight` are left out, as if
-    there were nothing; in training those are found, after the warm-up, by a first pass without gradients.
+    Each ray is split into equal intervals with one sample each. Their number grows from 32 to `num_samples` as more
+    cells are found empty, so that a training batch has about `target_samples` samples in occupied cells.
+
+    Samples with a weight of at most `min_weight` are left out of a rendering. From step `update_after` on, training
+    finds these samples in a first pass without gradients. An evaluation renders each ray in segments, and stops a ray
+    when its transmittance is at most `EARLY_STOP_EPS`.
 
     Args:
-        num_samples: Parts of each ray at the most, in [32, 4096].
-        budget: GridComparison of a training batch in occupied cells, roughly, in [1024, 2^24].
-        resolution: Cells of the grid along each axis, in [2, 512].
-        every: Steps between its updates.
-        warmup: Steps before the first.
-        decay: Of the densities it remembers, per look at a cell.
-        threshold: Opacity of a part of a ray that has `num_samples`, from which on a cell is occupied.
-        min_weight: In [0, 0.1].
-        seed: Of the draws.
+        num_samples: Largest number of intervals on a ray.
+        target_samples: Number of samples in occupied cells that a training batch should have.
+        resolution: Number of grid cells along each axis.
+        update_every: Number of steps between grid updates.
+        update_after: Number of steps before the first grid update.
+        ema_decay: Factor on the stored density of a cell at each update.
+        threshold: Opacity above which a cell is occupied, for an interval of the box's diagonal / `num_samples`.
+        min_weight: Weight up to which a sample is left out.
+        seed: Seed of the random samples and grid updates.
     """
 
-    samples: Tensor
+    samples_per_ray: Tensor
 
+    @validate_ranges
     def __init__(
         self,
-        num_samples: int = 192,
-        budget: int = 65536,
-        resolution: int = 64,
-        every: int = 16,
-        warmup: int = 64,
-        decay: float = 0.9,
-        threshold: float = 0.01,
-        min_weight: float = 1e-4,
-        seed: int = 0,
+        num_samples: Annotated[int, Range(_MIN_SAMPLES_PER_RAY, 4096)] = 192,
+        target_samples: Annotated[int, Range(2**10, 2**24, "samples")] = 65536,
+        resolution: Annotated[int, Range(2, 512, "cells")] = 64,
+        update_every: Annotated[int, Range(1, 10**6, "steps")] = 16,
+        update_after: Annotated[int, Range(0, 10**6, "steps")] = 64,
+        ema_decay: Annotated[float, Range(0, 1, above=True)] = 0.9,
+        threshold: Annotated[float, Range(0, 1, below=True)] = 0.01,
+        min_weight: Annotated[float, Range(0, 0.1)] = 1e-4,
+        seed: Annotated[int, Range(0, 2**63 - 1)] = 0,
     ) -> None:
         super().__init__(seed)
-        check_ranges(
-            OccupancyGridRenderer,
-            num_samples=num_samples,
-            budget=budget,
-            resolution=resolution,
-            every=every,
-            warmup=warmup,
-            decay=decay,
-            threshold=threshold,
-            min_weight=min_weight,
-            seed=seed,
-        )
         self.num_samples = num_samples
-        self.budget = budget
-        self.every = every
-        self.warmup = warmup
+        self.target_samples = target_samples
+        self.update_every = update_every
+        self.update_after = update_after
         self.min_weight = min_weight
-        self.occupancy = Occupancy(resolution, 2 * math.sqrt(3) / num_samples, decay, threshold)
-        self.register_buffer("samples", torch.tensor(FEWEST))
+        self.occupancy_grid = OccupancyGrid(resolution, 2 * math.sqrt(3) / num_samples, ema_decay, threshold)
+        self.register_buffer("samples_per_ray", torch.tensor(_MIN_SAMPLES_PER_RAY))
 
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
         step = self.step
-        if self.training and step is not None and step % self.every == 0:
-            if step >= self.warmup:
-                first = step - self.warmup < self.every
-                self.occupancy.update(field, keyed_generator(self.seed, step, CELLS), everywhere=first)
-            self.adapt(batch["origins"], batch["directions"])
+        if self.training and step is not None and step % self.update_every == 0:
+            if step >= self.update_after:
+                self.occupancy_grid.update(
+                    field,
+                    keyed_generator(self.seed, step, RNG_GRID_UPDATE),
+                    update_all_cells=step - self.update_after < self.update_every,
+                )
+            self.update_samples_per_ray(batch["origins"], batch["directions"])
         return super().forward(field, batch)
 
-    def adapt(self, origins: Tensor, directions: Tensor) -> None:
-        """Take as many samples of each ray as the budget allows for these rays."""
-        near, far = volume.box(origins, directions)
-        distance = volume.stratified(near, far, FEWEST)
-        count = int(self.places(origins, directions, near, far, distance).sum())
-        allowed = FEWEST * self.budget // max(1, count)
-        self.samples.fill_(min(max(allowed, FEWEST), self.num_samples))
+    def update_samples_per_ray(self, origins: Tensor, directions: Tensor) -> None:
+        """Set the samples per ray, so that these rays (r, 3) have about `target_samples` samples in occupied cells."""
+        near, far = near_far(origins, directions)
+        t = stratified(near, far, _MIN_SAMPLES_PER_RAY)
+        num_occupied = int(self._is_occupied(origins, directions, near, far, t).sum())
+        allowed = _MIN_SAMPLES_PER_RAY * self.target_samples // max(1, num_occupied)
+        self.samples_per_ray.fill_(min(max(allowed, _MIN_SAMPLES_PER_RAY), self.num_samples))
 
     def density(self, field: Any, coords: Tensor) -> Tensor:
-        """Those of the field in cells that are not known to be empty; 0 in the others."""
-        here = self.occupancy.along(coords, torch.zeros_like(coords), coords.new_zeros(len(coords), 1))[:, 0]
-        found = coords.new_zeros(len(coords), 1)
-        found[here] = field(coords[here])
-        return found
+        """Densities (n, 1) of the field in occupied cells, and 0 in the other cells."""
+        directions, t = torch.zeros_like(coords), coords.new_zeros(len(coords), 1)
+        occupied = self.occupancy_grid.is_occupied(coords, directions, t)[:, 0]
+        density = coords.new_zeros(len(coords), 1)
+        density[occupied] = field(coords[occupied])
+        return density
 
-    def places(self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, at: Tensor) -> Tensor:
-        return self.occupancy.along(origins, directions, at) & (far > near)
+    def rays_per_chunk(self) -> int:
+        cells = self.occupancy_grid.occupied
+        rays = SAMPLES_PER_CHUNK * len(cells) // (_SAMPLES_PER_SEGMENT * max(1, int(cells.sum())))
+        return min(rays, _LOOKUPS_PER_CHUNK // int(self.samples_per_ray))
 
-    def rays_at_once(self) -> int:
-        occupied = self.occupancy.occupied
-        samples = SAMPLES * len(occupied) // (SEGMENT * max(1, int(occupied.sum())))
-        return min(samples, PLACES // int(self.samples))
-
-    def see(self, field: Any, rays: RayBundle, draws: torch.Generator | None) -> dict[str, Tensor]:
-        origins, directions, behind = rays
-        near, far = volume.box(origins, directions)
-        count = int(self.samples)
-        distance = volume.stratified(near, far, count, draws)
-        worth = self.places(origins, directions, near, far, distance)
-        length = (far - near)[:, 0] / count
-
-        def look(ray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-            """Densities (n,) and features (n, f) of samples."""
-            start, slope = origins.index_select(0, ray), directions.index_select(0, ray)
-            density, features = field.density(torch.addcmul(start, at[:, None], slope))
-            return density[:, 0], features
-
-        def weigh(density: Tensor, ray: Tensor) -> Tensor:
-            """Weights (n,) of samples on rays with nothing before them."""
-            return volume.packed_weights(density, length.index_select(0, ray), ray, len(origins))
-
-        def bright(weight: Tensor) -> Tensor:
-            return (weight > self.min_weight).nonzero()[:, 0]
-
+    def render_rays(
+        self, field: Any, rays: RayBundle, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        near, far = near_far(rays.origins, rays.directions)
+        num_samples = int(self.samples_per_ray)
+        t = stratified(near, far, num_samples, generator)
+        occupied = self._is_occupied(rays.origins, rays.directions, near, far, t)
+        deltas = (far - near)[:, 0] / num_samples
         if self.training:
-            ray, at = picked(worth, distance)
-            if self.step is not None and self.step >= self.warmup:
-                with torch.no_grad():
-                    kept = bright(weigh(look(ray, at)[0], ray))
-                ray, at = ray.index_select(0, kept), at.index_select(0, kept)
-            density, features = look(ray, at)
-            color = field.color(features, directions, ray)
-            total = volume.packed_sums(weigh(density, ray), color, at, ray, len(origins))
+            sums = self._accumulate_once(field, rays, pack_samples(occupied, t, deltas))
         else:
-            total = origins.new_zeros(len(origins), behind.shape[-1] + 2)
-            # What all samples so far let through: those that are left out count in the choice, as in training.
-            passed = origins.new_ones(len(origins))
-            for part in chunks(count, SEGMENT):
-                through = 1 - total[:, -1]
-                going = (through > STOP) & (passed > self.min_weight)
-                ray, at = picked(worth[:, part] & going[:, None], distance[:, part])
-                density, features = look(ray, at)
-                weight = weigh(density, ray) * passed.index_select(0, ray)
-                passed = passed.index_add(0, ray, weight, alpha=-1)
-                kept = bright(weight)
-                ray, at, density, features = (
-                    each.index_select(0, kept) for each in (ray, at, density, features)
-                )
-                weight = weigh(density, ray) * through.index_select(0, ray)
-                color = field.color(features, directions, ray)
-                total = total + volume.packed_sums(weight, color, at, ray, len(origins))
-        return volume.over(total, behind)._asdict()
+            sums = self._accumulate_in_segments(field, rays, occupied, t, deltas)
+        return volume.composite_over_background(sums, rays.background)._asdict()
+
+    def _accumulate_once(self, field: Any, rays: RayBundle, samples: PackedSamples) -> Tensor:
+        """Sums (r, c + 2) along rays over the visible samples, for training."""
+        num_rays = len(rays.origins)
+        if self.step is not None and self.step >= self.update_after:
+            with torch.no_grad():
+                density, _ = field.density(samples.points(rays))
+                visible = self._visible_samples(_compute_weights(density, samples, num_rays))
+            samples = samples.select(visible)
+        points = samples.points(rays)
+        density, features = field.density(points)
+        colors = field.color(points, rays.directions, features, samples.ray_indices)
+        weights = _compute_weights(density, samples, num_rays)
+        return volume.accumulate_along_rays(weights, colors, samples.t, samples.ray_indices, num_rays)
+
+    def _accumulate_in_segments(
+        self, field: Any, rays: RayBundle, occupied: Tensor, t: Tensor, deltas: Tensor
+    ) -> Tensor:
+        """Sums (r, c + 2) along rays over the visible samples, segment by segment with early stops, for evaluation.
+
+        Args:
+            field: A radiance field.
+            rays: Rays to render.
+            occupied: Booleans (r, s): the samples are in occupied cells.
+            t: Distances (r, s) of the samples.
+            deltas: Length (r,) of the intervals of each ray.
+        """
+        num_rays = len(rays.origins)
+        sums = rays.origins.new_zeros(num_rays, rays.background.shape[-1] + 2)
+        # The transmittance of all samples decides which samples are visible, as in training. The transmittance of the
+        # visible samples alone weights their colors.
+        transmittance = rays.origins.new_ones(num_rays)
+        for part in chunks(t.shape[1], _SAMPLES_PER_SEGMENT):
+            visible_transmittance = 1 - sums[:, -1]
+            active_rays = (visible_transmittance > EARLY_STOP_EPS) & (transmittance > self.min_weight)
+            samples = pack_samples(occupied[:, part] & active_rays[:, None], t[:, part], deltas)
+            points = samples.points(rays)
+            density, features = field.density(points)
+            weights = _compute_weights(density, samples, num_rays)
+            weights = weights * transmittance.index_select(0, samples.ray_indices)
+            transmittance = transmittance.index_add(0, samples.ray_indices, weights, alpha=-1)
+
+            visible = self._visible_samples(weights)
+            samples = samples.select(visible)
+            points, density, features = (
+                tensor.index_select(0, visible) for tensor in (points, density, features)
+            )
+            weights = _compute_weights(density, samples, num_rays)
+            weights = weights * visible_transmittance.index_select(0, samples.ray_indices)
+            colors = field.color(points, rays.directions, features, samples.ray_indices)
+            sums = sums + volume.accumulate_along_rays(
+                weights, colors, samples.t, samples.ray_indices, num_rays
+            )
+        return sums
+
+    def _is_occupied(
+        self, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, t: Tensor
+    ) -> Tensor:
+        """Booleans (r, s): the samples at t (r, s) are in occupied cells, and their ray hits the box."""
+        return self.occupancy_grid.is_occupied(origins, directions, t) & (far > near)
+
+    def _visible_samples(self, weights: Tensor) -> Tensor:
+        """Index (m,) of the samples whose weight (n,) is above `min_weight`."""
+        return (weights > self.min_weight).nonzero()[:, 0]
 
 
-def picked(mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-    """The ray and the distance of each sample in a mask (r, s), (n,)."""
-    flat = mask.flatten().nonzero()[:, 0]
-    return flat // mask.shape[1], distance.flatten().index_select(0, flat)
+def _compute_weights(density: Tensor, samples: PackedSamples, num_rays: int) -> Tensor:
+    """Weights (n,) of packed samples with densities (n, 1), for rays with a transmittance of 1 before their samples."""
+    return volume.packed_weights(density[:, 0], samples.deltas, samples.ray_indices, num_rays)

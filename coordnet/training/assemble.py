@@ -13,7 +13,7 @@ from coordnet.config.check import Config
 from coordnet.errors import UserError
 from coordnet.evaluation.base import Evaluator
 from coordnet.evaluation.default import evaluator_for
-from coordnet.fields.field import Interpolation
+from coordnet.fields.interpolation import Interpolation
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.ranges import RATE, or_null
 from coordnet.signals.base import Signal

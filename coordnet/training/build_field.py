@@ -10,7 +10,8 @@ from torch import nn
 from coordnet.config.build import build
 from coordnet.config.check import Config
 from coordnet.errors import OptionError, UserError
-from coordnet.fields.field import Field, Interpolation
+from coordnet.fields.field import Field
+from coordnet.fields.interpolation import Interpolation
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.signals.spec import SignalSpec
@@ -95,9 +96,9 @@ def build_forward_map(
 def _check_kind(forward_map: ForwardMap, field: nn.Module) -> None:
     """Refuse a field of values along rays, and a radiance field without rays."""
     name = type(forward_map).__name__
-    if forward_map.radiance and not isinstance(field, RadianceField):
+    if forward_map.requires_radiance_field and not isinstance(field, RadianceField):
         raise UserError(f"forward_map={name} needs a radiance field; choose one with radiance=")
-    if isinstance(field, RadianceField) and not forward_map.radiance:
+    if isinstance(field, RadianceField) and not forward_map.requires_radiance_field:
         raise UserError(
             f"forward_map={name} does not render a radiance field; use radiance=null, or "
             "forward_map=hierarchical or occupancy_grid"

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.fourier import gaussian
-from coordnet.fields.field import Field, Precision, encode_bfloat16
+from coordnet.fields.base import Precision, encode_bfloat16
+from coordnet.fields.field import Field
 from coordnet.losses.mse import mse
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.images.image import Image

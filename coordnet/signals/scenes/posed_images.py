@@ -41,11 +41,11 @@ class Views(NamedTuple):
         total = len(self.images)
         index = torch.arange(min(count, total)) * total // min(count, total)
         names = tuple(self.names[i] for i in index.tolist())
-        return Views(self.images[index], self.cameras.take(index), names)
+        return Views(self.images[index], self.cameras[index], names)
 
     def normalized_to(self, center: Tensor, half_size: float) -> "Views":
         """The same pictures with cameras in coordinates (x - center) / half_size."""
-        return self._replace(cameras=self.cameras.boxed(center, half_size))
+        return self._replace(cameras=self.cameras.normalized_to(center, half_size))
 
 
 class PosedImages(Signal):

@@ -17,7 +17,7 @@ def write_views(folder: Path, split: str, views: Views) -> None:
     The box [-1, 1]^3 becomes a cube with half a side of 1.5 in the world of the file. The format has one angle of view
     and no center, so the cameras must be alike, with square pixels and a centered optical axis.
     """
-    cameras = views.cameras.boxed(torch.zeros(3), 1 / HALF_SIZE)
+    cameras = views.cameras.normalized_to(torch.zeros(3), 1 / HALF_SIZE)
     angle = 2 * math.atan(cameras.size[0] / 2 / float(cameras.focal[0, 0]))
     (folder / split).mkdir()
     frames = []

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras, distorted, jacobian, undistorted
+from coordnet.cameras import Cameras, distorted, distortion_jacobian, undistorted
 from coordnet.errors import OptionError, UserError, shown
 from coordnet.options import Range
 from coordnet.signals.scenes.frames import Frame
@@ -120,7 +120,7 @@ def distortion_is_invertible(cameras: Cameras, i: int) -> bool:
     plane = (pixels - cameras.center[i]) / cameras.focal[i]
     found = undistorted(plane, cameras.distortion[i])
     missed = (distorted(found, cameras.distortion[i]) - plane) * cameras.focal[i]
-    xx, xy, yy = jacobian(found, cameras.distortion[i])
+    xx, xy, yy = distortion_jacobian(found, cameras.distortion[i])
     return bool((missed.abs() < 0.1).all() and (xx > 0).all() and (xx * yy > xy**2).all())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coordnet.cameras import Cameras, facing
+from coordnet.cameras import Cameras, look_at
 from coordnet.console import bar
 from coordnet.errors import OptionError
 from coordnet.options import Range, validate_ranges
@@ -131,7 +131,7 @@ def spiral_poses(count: int, radius: float, elevation: Sequence[float], turn: fl
     azimuth = turn + GOLDEN_ANGLE * i
     across = (1 - height**2).sqrt()
     back = torch.stack([across * azimuth.cos(), across * azimuth.sin(), height], dim=-1)
-    return facing(radius * back, back.new_tensor([0, 0, 1])).float()
+    return look_at(radius * back, back.new_tensor([0, 0, 1])).float()
 
 
 def trace_view(scene: Scene, cameras: Cameras, i: int, supersample: int) -> Tensor:

@@ -3,7 +3,7 @@ from typing import Any
 
 import lightning as L
 
-from coordnet.fields.field import BaseField
+from coordnet.fields.base import BaseField
 from coordnet.training.callbacks.evaluation import evaluation_of
 from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 

@@ -30,7 +30,7 @@ def points(*shape: int) -> Tensor:
 
 
 def read_by(layer: nn.Module, field: Field, coords: Tensor) -> tuple[Tensor, Tensor]:
-    """What a layer reads and what it writes when the field is evaluated."""
+    """The input and the output of a layer when the field is evaluated."""
     seen: list[tuple[Tensor, Tensor]] = []
     handle = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
     field(coords)

@@ -77,7 +77,7 @@ def maps() -> list[VolumeRenderer]:
 each = pytest.mark.parametrize("make", [0, 1, 2], ids=["stratified", "hierarchical", "march"])
 
 
-# What every one of them sees
+# Properties of every renderer
 
 
 @each
@@ -296,7 +296,7 @@ def test_where_all_is_faint_some_cells_stay() -> None:
 
 
 def test_a_few_cells_at_a_time_come_to_the_same() -> None:
-    """What appears in empty cells is found, though each update looks at an eighth of them."""
+    """Density that appears in empty cells is found, although each update visits an eighth of all cells."""
     occupancy = grid()
     occupancy.update(lambda x: torch.zeros(len(x), 1), draws(), update_all_cells=True)
     assert not occupancy.occupied.any()
@@ -337,7 +337,7 @@ def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
 
 
 def test_a_coarse_field_needs_fine_samples() -> None:
-    with pytest.raises(UserError, match=r"^forward_map\.coarse=true needs forward_map\.num_fine"):
+    with pytest.raises(UserError, match="^num_fine=0 must be at least 1 with coarse=true$"):
         HierarchicalRenderer(coarse=True)
 
 
@@ -404,7 +404,7 @@ def test_a_signal_without_rays_is_refused() -> None:
 
 
 def test_balls_are_a_signal() -> None:
-    """What these tests train on sees the ball as the field of the ball does."""
+    """The signal of these tests and a rendering of the ball's field agree."""
     signal = Balls(64)
     given = signal.get_batch(torch.arange(64))
     seen = HierarchicalRenderer(num_samples=512).eval()(Solid(), given)

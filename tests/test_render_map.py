@@ -337,7 +337,7 @@ def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
 
 
 def test_a_coarse_field_needs_fine_samples() -> None:
-    with pytest.raises(UserError, match="^num_fine=0 must be at least 1 with coarse=true$"):
+    with pytest.raises(UserError, match=r"^num_fine=0 must be at least 1 with coarse=true$"):
         HierarchicalRenderer(coarse=True)
 
 

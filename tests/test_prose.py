@@ -99,19 +99,15 @@ NOT_YET = frozenset(
         coordnet/signals/synthetic/sphere.py
         coordnet/sweeps/sweep.py
         coordnet/training/assemble.py
-        coordnet/training/batches.py
-        coordnet/training/callbacks/adaptive_precision.py
         coordnet/training/callbacks/evaluation.py
         coordnet/training/callbacks/graceful_shutdown.py
-        coordnet/training/callbacks/ntk.py
-        coordnet/training/callbacks/progress.py
+        coordnet/training/loggers.py
         coordnet/training/memory.py
         coordnet/training/module.py
         coordnet/training/provenance.py
         coordnet/training/run.py
         coordnet/training/runtime.py
         coordnet/training/trainer.py
-        docs/positional-encoding.md
         scripts/bandwidth.py
         scripts/bench/__main__.py
         scripts/bench/config.py

@@ -271,9 +271,6 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "dampening": SHARE,
         "weight_decay": RATE,
     },
-    "torch.optim.lr_scheduler.ConstantLR": {"factor": SHARE, "total_iters": replace(STEPS, low=0)},
-    "torch.optim.lr_scheduler.CosineAnnealingLR": {"T_max": STEPS, "eta_min": RATE},
-    "torch.optim.lr_scheduler.ExponentialLR": {"gamma": SHARE},
 }
 
 

@@ -72,7 +72,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["seed=5000000000"], "seed=5000000000 must be a whole number from 0 to 4294967295"),
         (["trainer.accelerator=mps"], "trainer.accelerator=mps is not available here"),
         (["optimizer.betas=[0.9]"], "optimizer.betas=[0.9] must be a list of 2 numbers from 0 to below 1"),
-        (["schedule.T_max=0"], "schedule.T_max=0 must be a whole number from 1"),
+        (["schedule.min_lr=-1"], "schedule.min_lr=-1 must be a number from 0"),
         (["optimizer=sgd", "+optimizer.nesterov=true"], "optimizer or schedule:"),
         (["signal.resize=[10000000,10000000]"], "signal.resize=[10000000, 10000000] must be"),
         (["name=null"], "name=None must be text"),

@@ -22,7 +22,7 @@ from coordnet.training.assemble import assemble
 from coordnet.training.callbacks.ntk import _even_index, in_double, why_not_predicted
 from coordnet.training.run import prepare, resume, start
 
-NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]")
+NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]", "schedule=constant")
 LINE = (
     *("signal=power_noise_1d", "signal.num_samples=64", "signal.holdout=4", "network.width=16", "threads=1"),
     *("optimizer=sgd", "schedule=constant", "trainer.batch_size=null", "trainer.precision=float32"),
@@ -88,7 +88,7 @@ def test_tensorboard_has_the_numbers_and_the_picture(watched: Path) -> None:
 
 
 def test_training_does_not_notice(watched: Path, tmp_path: Path) -> None:
-    start(make_config(*SMALL, "trainer.pictures=end"), tmp_path / "plain")
+    start(make_config(*SMALL, "schedule=constant", "trainer.pictures=end"), tmp_path / "plain")
     assert same(last(watched)["state_dict"], last(tmp_path / "plain")["state_dict"])
     assert same(last(watched)["optimizer_states"], last(tmp_path / "plain")["optimizer_states"])
     assert not list((tmp_path / "plain").glob("ntk-*"))
@@ -96,7 +96,7 @@ def test_training_does_not_notice(watched: Path, tmp_path: Path) -> None:
 
 def test_a_resumed_run_has_the_kernels_of_one_that_never_stopped(watched: Path, tmp_path: Path) -> None:
     shutil.copytree(watched, tmp_path / "run")
-    earlier = make_config(*SMALL, *NTK, "max_steps=5", "schedule.T_max=12", "trainer.pictures=end")
+    earlier = make_config(*SMALL, *NTK, "max_steps=5", "trainer.pictures=end")
     start(earlier, tmp_path / "earlier")
     shutil.copy(tmp_path / "earlier" / "checkpoints" / "last.ckpt", tmp_path / "run" / "checkpoints")
     for step in (7, 12):

@@ -1,5 +1,6 @@
 """A run that was killed and resumed is the run that never stopped, bit for bit."""
 
+import math
 import random
 import shutil
 import signal
@@ -8,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import imageio.v3 as imageio
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import same
+from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import read_status, write_status
 from coordnet.training.run import resume, start
 
@@ -102,7 +106,8 @@ def test_other_threads_on_resume_are_told(tmp_path: Path, capsys: pytest.Capture
     config = tmp_path / "run" / "config.yaml"
     config.write_text(config.read_text().replace("threads: 1", "threads: 2"))
     resume(tmp_path / "run")
-    assert "2 threads instead of 1: the numbers may differ in the last bits" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "threads from 1 to 2" in printed.out and "may change the last bits" in printed.err
 
 
 @pytest.mark.reliability("T02")
@@ -140,11 +145,11 @@ def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
 
 def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path: Path) -> None:
     """A run that was killed between two checkpoints logs that stretch twice; the first time is purged."""
-    overrides = (*SMALL, "max_steps=100", "eval_every=20")
+    overrides = (*SMALL, "schedule=constant", "max_steps=100", "eval_every=20")
     start(make_config(*overrides), tmp_path / "run")
     folder = tmp_path / "run" / "checkpoints"
     earlier = tmp_path / "earlier"
-    start(make_config(*SMALL, "max_steps=40", "eval_every=20", "schedule.T_max=100"), earlier)
+    start(make_config(*SMALL, "max_steps=40", "eval_every=20", "schedule=constant"), earlier)
     shutil.copy(earlier / "checkpoints" / "last.ckpt", folder / "last.ckpt")
     write_status(tmp_path / "run", "killed")
     resume(tmp_path / "run")
@@ -153,3 +158,71 @@ def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path: Path) -> Non
     assert (
         [event.step for event in events] == [row["step"] for row in rows] == [0, 10, 20, 40, 50, 60, 80, 100]
     )
+
+
+def made(folder: Path, seed: int = 0) -> Path:
+    """A small picture in a folder."""
+    folder.mkdir()
+    pixels = np.random.default_rng(seed).integers(0, 255, (32, 48, 3)).astype(np.uint8)
+    imageio.imwrite(folder / "a.png", pixels)
+    return folder / "a.png"
+
+
+@pytest.mark.reliability("T14")
+def test_a_run_goes_on_for_more_steps_with_data_that_have_moved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made(tmp_path / "here")
+    start(make_config("signal=image", f"signal.path={path}", *SMALL[1:]), tmp_path / "run")
+    (tmp_path / "here").rename(tmp_path / "there")
+    (tmp_path / "run").rename(tmp_path / "copied")
+    run = tmp_path / "copied"
+    with pytest.raises(UserError, match=r"^signal\.path=[^\n]* does not exist; give the new place"):
+        resume(run, overrides=["max_steps=20"])
+    other = made(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match="the data of the signal differ"):
+        resume(run, overrides=["max_steps=20", f"signal.path={other}"])
+    assert read_config(run)["max_steps"] == 12
+    place = tmp_path / "there" / "a.png"
+    metrics = resume(run, overrides=["max_steps=20", f"signal.path={place}"])
+    assert metrics["step"] == 20
+    printed = capsys.readouterr().out
+    assert "max_steps from 12 to 20" in printed and f"signal.path from {path} to {place}" in printed
+    config = read_config(run)
+    assert (config["max_steps"], config["signal"]["path"]) == (20, str(place))
+    assert checkpoint.load(run / "checkpoints" / "last.ckpt")["config"] == config
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("seed=3", "seed may not change when a run is resumed"),
+        ("max_step=3", r"max_step may not change [^\n]*; did you mean max_steps\?"),
+        ("max_steps", r"'max_steps' must be key=value"),
+        ("max_steps=x", r"max_steps='x' must be a whole number"),
+        ("max_steps=[", r"max_steps=\[ cannot be read"),
+        ("max_steps=5", r"max_steps=5 must be at least 12, the step of the checkpoint"),
+        ("signal.path=x", r"signal\.path is no key of this run"),
+    ],
+)
+def test_overrides_that_cannot_be_met_are_one_line(tmp_path: Path, override: str, message: str) -> None:
+    start(make_config(*SMALL), tmp_path / "run")
+    write_status(tmp_path / "run", "killed")
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    with pytest.raises(UserError, match=rf"^{message}[^\n]*$"):
+        resume(tmp_path / "run", overrides=[override])
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+
+
+def test_the_cosine_follows_max_steps(tmp_path: Path) -> None:
+    def rate(name: str) -> float:
+        state = checkpoint.load(tmp_path / "run" / "checkpoints" / name)["optimizer_states"][0]
+        return float(state["param_groups"][0]["lr"])
+
+    config = make_config(*SMALL)
+    start(config, tmp_path / "run")
+    assert rate("last.ckpt") == pytest.approx(0, abs=1e-9)
+    resume(tmp_path / "run", overrides=["max_steps=25"])
+    expected = config["optimizer"]["lr"] * (1 + math.cos(math.pi * 20 / 25)) / 2
+    assert rate("previous.ckpt") == pytest.approx(expected)
+    assert rate("last.ckpt") == pytest.approx(0, abs=1e-9)

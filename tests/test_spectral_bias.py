@@ -60,7 +60,7 @@ def test_spectral_bias_1d_paper_is_that_of_rahaman() -> None:
     network = config["network"]
     assert (network["depth"], network["width"], network["init"]) == (5, 256, "torch")
     assert config["optimizer"]["_target_"] == "torch.optim.Adam" and config["optimizer"]["lr"] == 3e-4
-    assert config["schedule"] == {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0}
+    assert config["schedule"] == {"_target_": "coordnet.training.schedules.constant"}
     assert config["trainer"]["batch_size"] is None and config["trainer"]["precision"] == "float32"
     assert (config["max_steps"], config["eval_every"]) == (60000, 100)
     params = sweeper("spectral_bias_1d_paper").params

@@ -1,16 +1,19 @@
 """From a plain config to the objects of a run. Knows the config's layout; knows nothing of Hydra."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from coordnet.config.build import build, factory
 from coordnet.config.check import Config
-from coordnet.errors import UserError
+from coordnet.errors import OptionError, UserError
 from coordnet.evaluation.base import Evaluator
 from coordnet.evaluation.default import evaluator_for
 from coordnet.fields.interpolation import Interpolation
@@ -46,7 +49,7 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
     check_shares(batches, trainer["devices"])
     check_fit(forward_map, signal)
     optimizer, encoding_lr = make_optimizer(config["optimizer"], allow)
-    schedule = factory(config["schedule"], "schedule", allow) if config["schedule"] else None
+    schedule = _make_schedule(config, allow)
     evaluator = _make_evaluator(config, signal, allow)
     losses = build_losses(config["loss"], allow)
     model = FieldModule(field, forward_map, batches, optimizer, schedule, encoding_lr, losses, evaluator)
@@ -77,8 +80,23 @@ def check_optimizer(model: FieldModule) -> None:
                 # That no step of the optimizer came before.
                 warnings.simplefilter("ignore")
                 configured["lr_scheduler"]["scheduler"].step()
+    except OptionError as error:
+        raise error.within("schedule") from None
     except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise UserError(f"optimizer or schedule: {error}") from None
+
+
+def _make_schedule(config: Config, allow: Sequence[str]) -> Callable[[Optimizer], LRScheduler] | None:
+    """The factory of the schedule, which gets the steps of the run if the schedule has a parameter `max_steps`."""
+    node = config["schedule"]
+    if not node:
+        return None
+    if "max_steps" in node:
+        raise UserError("schedule.max_steps is not for a config to set; remove it")
+    schedule = factory(node, "schedule", allow)
+    if "max_steps" not in inspect.signature(schedule).parameters:
+        return schedule
+    return partial(schedule, max_steps=config["max_steps"])
 
 
 def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optimizer], float | None]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from coordnet.config.check import Config, check_config
 from coordnet.console import say
-from coordnet.errors import Diverged, UserError
+from coordnet.errors import Diverged, OptionError, UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.config_file import CONFIG, read_config, write_config
 from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status
 from coordnet.runs.load import load_state
+from coordnet.runs.overrides import override
 from coordnet.training.assemble import assemble
 from coordnet.training.build_field import is_trained
 from coordnet.training.ddp import launch_ddp
@@ -23,7 +24,7 @@ from coordnet.training.provenance import provenance
 from coordnet.training.runtime import ADAPTIVE_PSNR_DB, keep_memory, set_threads, trim_memory
 from coordnet.training.trainer import flatten, steps_of, train
 
-# What a run may be resumed with a new value of.
+# Keys that may have a new value when a run is resumed.
 MAY_CHANGE = (
     "max_steps",
     "name",
@@ -33,6 +34,8 @@ MAY_CHANGE = (
     "trainer.log_every_n_steps",
     "trainer.pictures",
 )
+# Keys that may have a new value if the data there are equal to the data of before.
+MAY_MOVE = ("signal.path", "signal.folder")
 
 
 @reraise_out_of_memory()
@@ -62,19 +65,32 @@ def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[st
         return begin(config, model, directory, allow)
 
 
-def resume(directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
-    """Continue a run where its last checkpoint stands; returns the final metrics."""
-    config = read_config(directory)
+def resume(directory: Path, allow: Sequence[str] = (), overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Continue a run from its last checkpoint.
+
+    Args:
+        directory: The run's directory.
+        allow: Packages that targets may lie in besides those of the shipped configs.
+        overrides: New values as "key=value": of `MAY_CHANGE`, and of `MAY_MOVE` where the data are equal.
+
+    Returns:
+        The final metrics.
+
+    Raises:
+        UserError: There is nothing to resume, or the config or the data differ from those of the checkpoint.
+    """
+    config = override(read_config(directory), overrides, MAY_CHANGE, MAY_MOVE)
+    _check_places(config, directory)
     rows = metrics_file.read(directory / metrics_file.NAME)
     status = read_status(directory)["status"] if is_run(directory) else "created"
     if status == "finished" and rows and rows[-1]["step"] >= steps_of(config):
         raise UserError(
-            f"{directory} is finished; there is nothing to resume (raise max_steps in its {CONFIG} to go on)"
+            f"{directory} is finished; there is nothing to resume (coordnet resume {directory} max_steps=... goes on)"
         )
     config, model = prepare(config, allow)
     check_memory(model, config["max_memory"])
     with lock_run_dir(directory):
-        return go_on(config, model, directory, allow)
+        return go_on(config, model, directory, allow, bool(overrides))
 
 
 def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
@@ -99,41 +115,61 @@ def begin(config: Config, model: FieldModule, directory: Path, allow: Sequence[s
     return execute(config, model, directory, None, allow)
 
 
-def go_on(config: Config, model: FieldModule, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+def go_on(
+    config: Config, model: FieldModule, directory: Path, allow: Sequence[str], is_new_config: bool = False
+) -> dict[str, float]:
     folder = directory / "checkpoints"
     found = checkpoint.newest(folder)
     if found:
-        check_unchanged(checkpoint.load(found), config, model, directory)
-        load_state(model, checkpoint.load(found)["state_dict"], found)
-        return execute(config, model, directory, found, allow)
-    if any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
+        content = checkpoint.load(found)
+        _check_unchanged(content, config, model, directory)
+        load_state(model, content["state_dict"], found)
+    elif any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
         raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
-    return execute(config, model, directory, None, allow)
+    if is_new_config:
+        write_config(directory, config)
+    return execute(config, model, directory, found, allow)
 
 
-def check_unchanged(saved: Mapping[str, Any], config: Config, model: FieldModule, directory: Path) -> None:
-    """Refuse to go on with other settings or other data than a checkpoint was made with."""
+def _check_places(config: Config, directory: Path) -> None:
+    """Refuse data that are no longer where the config has them, with the command that gives their new place."""
+    for key in MAY_MOVE:
+        group, _, name = key.partition(".")
+        place = config[group].get(name) if isinstance(config.get(group), Mapping) else None
+        if isinstance(place, str) and not Path(place).exists():
+            raise UserError(
+                f"{key}={place} does not exist; give the new place of the data: "
+                f"coordnet resume {directory} {key}=..."
+            )
+
+
+def _check_unchanged(saved: Mapping[str, Any], config: Config, model: FieldModule, directory: Path) -> None:
+    """Refuse other settings or other data than those of a checkpoint, and print the changes that are allowed."""
     old, new = flatten(saved["config"]), flatten(config)
-    changed = [
-        f"{key} from {old.get(key)} to {new.get(key)}"
-        for key in {**old, **new}
-        if key not in MAY_CHANGE and old.get(key) != new.get(key)
-    ]
-    if changed:
+    changes = {key: f"{key} from {old.get(key)} to {new.get(key)}" for key in {**old, **new}}
+    changes = {key: text for key, text in changes.items() if old.get(key) != new.get(key)}
+    # Data without a fingerprint cannot be compared.
+    allowed = MAY_CHANGE if saved["data"] is None else (*MAY_CHANGE, *MAY_MOVE)
+    refused = [text for key, text in changes.items() if key not in allowed]
+    if refused:
         raise UserError(
-            f"{directory / CONFIG} was changed since the checkpoint: {', '.join(changed)}; change it back, or start "
-            f"another run (only {', '.join(MAY_CHANGE)} may change)"
-        )
-    if old["threads"] != new["threads"]:
-        print(
-            f"{directory}: {new['threads']} threads instead of {old['threads']}: "
-            "the numbers may differ in the last bits",
-            file=sys.stderr,
+            f"{directory / CONFIG} was changed since the checkpoint: {', '.join(refused)}; change it back, or start "
+            f"another run (only {', '.join(MAY_CHANGE)} may change, and the place of equal data)"
         )
     if saved["data"] != model.batches.signal.fingerprint():
         raise UserError(
-            f"{directory}: the data of its signal are not those it was trained on; start another run"
+            f"{directory}: the data of the signal differ from the training data; start another run"
         )
+    if config["max_steps"] < saved["global_step"]:
+        raise OptionError(
+            "max_steps",
+            config["max_steps"],
+            f"must be at least {saved['global_step']}, the step of the checkpoint",
+        )
+    if changes:
+        say(f"{directory}: {', '.join(changes.values())}")
+    if "threads" in changes:
+        print(f"{directory}: other threads may change the last bits of the numbers", file=sys.stderr)
 
 
 @reraise_out_of_memory()

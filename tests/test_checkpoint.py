@@ -241,7 +241,7 @@ def test_changed_data_are_refused(tmp_path: Path) -> None:
     write_status(tmp_path / "run", "killed")
     pixels[3, 4] ^= 1
     imageio.imwrite(tmp_path / "a.png", pixels)
-    with pytest.raises(UserError, match="the data of its signal are not those"):
+    with pytest.raises(UserError, match="the data of the signal differ"):
         resume(tmp_path / "run")
 
 

@@ -26,12 +26,10 @@ from typing import NamedTuple
 os.environ.setdefault("COORDNET_RUN_ID", "kill")
 
 import torch
-from hydra import compose, initialize_config_dir
 
 import coordnet.diagnostics.spectrum_figure  # noqa: F401  what a run would import late
-from coordnet.cli.train import plain
 from coordnet.config.check import Config
-from coordnet.config.shipped import config_dir
+from coordnet.config.compose import compose_config
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS
@@ -72,8 +70,7 @@ class Pace(NamedTuple):
 
 
 def make_config() -> Config:
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=list(RUN)))
+    return compose_config(*RUN)
 
 
 def fork(task: Callable[[], object], log: Path) -> int:

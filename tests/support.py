@@ -1,16 +1,13 @@
 """What several test files share: configs as the command line composes them, and small, quick runs."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
-from coordnet.cli.train import plain
-from coordnet.config.shipped import config_dir
+from coordnet.config.compose import compose_config
 from coordnet.coords import FieldFunction
 from coordnet.evaluation.base import EvaluationResult, Predict
 from coordnet.evaluation.default import evaluator_for
@@ -30,9 +27,7 @@ SMALL = (
 
 def make_config(*overrides: str) -> dict[str, Any]:
     """The plain config that `coordnet train *overrides` runs."""
-    os.environ.setdefault("COORDNET_RUN_ID", "test")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return plain(compose("train", overrides=list(overrides)))
+    return compose_config(*overrides)
 
 
 def coordnet(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from support import SMALL, coordnet
 
 from coordnet.cli import train
 from coordnet.cli.main import COMMANDS, main
+from coordnet.config.compose import quote_override
 from coordnet.errors import UserError
 
 
@@ -21,7 +22,6 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "failures", [])
     monkeypatch.setattr(sys, "argv", ["coordnet"])
 
 
@@ -129,21 +129,22 @@ def test_other_commands_say_what_is_wrong(arguments: list[str], capsys: pytest.C
 
 @pytest.mark.reliability("T20")
 def test_paths_that_hydra_would_trip_over_are_quoted() -> None:
-    assert train.quoted("signal.path=a/b-1.png") == "signal.path=a/b-1.png"
-    assert train.quoted("signal.path=über (1), it's.png") == r"signal.path='über (1), it\'s.png'"
-    assert train.quoted("signal.path='a b.png'") == "signal.path='a b.png'"
-    assert train.quoted("label=a b") == "label=a b"
+    assert quote_override("signal.path=a/b-1.png") == "signal.path=a/b-1.png"
+    assert quote_override("signal.path=über (1), it's.png") == r"signal.path='über (1), it\'s.png'"
+    assert quote_override("signal.path='a b.png'") == "signal.path='a b.png'"
+    assert quote_override("label=a b") == "label=a b"
 
 
 def test_options_go_before_overrides_and_an_ablation_sweeps() -> None:
-    assert train.arguments(["ablation=x", "--config-dir", "c", "seed=1"]) == [
-        *("--config-dir", "c", "-m", "ablation=x", "seed=1")
-    ]
-    assert "-m" not in train.arguments(["ablation=x", "--cfg", "job"])
-    assert train.taken_out(["--allow", "mypkg.", "seed=1"]) == (["mypkg."], ["seed=1"])
-    assert train.taken_out(["--allow=mypkg."]) == (["mypkg."], [])
+    assert train.normalize_argv(["ablation=x", "--config-dir", "c", "seed=1"]) == (
+        ["--config-dir", "c", "-m"],
+        ["ablation=x", "seed=1"],
+    )
+    assert "-m" not in train.normalize_argv(["ablation=x", "--cfg", "job"])[0]
+    assert train.split_allow_options(["--allow", "mypkg.", "seed=1"]) == (["mypkg."], ["seed=1"])
+    assert train.split_allow_options(["--allow=mypkg."]) == (["mypkg."], [])
     with pytest.raises(UserError, match="--allow needs a prefix"):
-        train.taken_out(["--allow"])
+        train.split_allow_options(["--allow"])
 
 
 def test_help_is_quick_and_imports_no_torch() -> None:

@@ -34,6 +34,8 @@ FILES = {
     if "conf" not in file.relative_to(PACKAGE).parts[:-1]
 }
 
+ADAPTER = "coordnet.config.hydra_adapter"
+
 
 def room(module: str) -> str:
     return module.split(".")[1]
@@ -56,6 +58,9 @@ def own(module: str, everywhere: bool = True) -> set[str]:
     return {name if name in FILES else name.rpartition(".")[0] for name in named} - {"coordnet"}
 
 
+# Where plain configs begin.
+HYDRA = ("coordnet.config.compose", ADAPTER)
+
 modules = pytest.mark.parametrize("module", [module for module in FILES if module != "coordnet"])
 
 
@@ -77,8 +82,15 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 @modules
 def test_hydra_stays_at_the_edge(module: str) -> None:
-    if room(module) not in ("cli", "sweeps"):
+    at_the_edge = room(module) in ("cli", "sweeps") or module in HYDRA
+    if not at_the_edge:
         assert not {name.split(".")[0] for name in imports(module)} & {"hydra", "omegaconf"}
+
+
+@modules
+def test_one_file_uses_private_names_of_hydra(module: str) -> None:
+    used = {name for name in imports(module) if name.startswith("hydra.") and "._" in name}
+    assert bool(used) == (module == ADAPTER), used
 
 
 @modules

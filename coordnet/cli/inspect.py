@@ -3,11 +3,10 @@
 import argparse
 import json
 import math
-import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,35 +36,13 @@ def main(argv: list[str]) -> None:
     )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"--output {output} is not a new or empty directory")
-    config = compose_config(options.overrides, options.config_dir, options.allow)
+    from coordnet.config.compose import compose_config
+
+    config = compose_config(*options.overrides, own_configs=options.config_dir, allow=options.allow)
     check_config(config)
     report, picture = inspect(config, options.allow)
     print("\n".join(spoken(report)))
     write(output, report, picture)
-
-
-def compose_config(overrides: list[str], own: str | None, allow: Sequence[str]) -> dict[str, Any]:
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from coordnet.cli.train import explain, guard, plain, quoted
-    from coordnet.config.shipped import config_dir
-
-    os.environ.setdefault("COORDNET_RUN_ID", "inspect")
-    guard(allow)
-    place = [] if own is None else [f"hydra.searchpath=['file://{Path(own).absolute()}']"]
-    if own is not None and not Path(own).is_dir():
-        raise UserError(f"--config-dir {own} does not exist")
-    try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return plain(compose("train", [*place, *map(quoted, overrides)]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from None
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"the overrides do not make a config: {' '.join(str(error).split())}") from None
 
 
 def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any], Any]:

@@ -26,6 +26,8 @@ KEYS = (
 )
 # Of a field of values there is none.
 OPTIONAL = ("radiance",)
+# Keys that a sweep reads and the config of a run lacks.
+SWEEP_KEYS = ("jobs", "job_timeout", "match")
 # Of the run's own keys; those of the groups are in ranges.py.
 OWN_RANGES = {
     "seed": Range(0, 2**32 - 1, whole=True),

@@ -17,8 +17,6 @@ from coordnet.runs.directory import write_text
 
 SWEEP = "sweep.json"
 FORMAT = 2
-# Keys of the config that a sweep reads and its runs do not.
-SETTINGS = ("jobs", "job_timeout", "match")
 RULES = ("steps", "parameters", "seconds")
 # How far parameters that are equal may be apart.
 TOLERANCE = 0.02
@@ -27,7 +25,7 @@ Job = list[str]
 
 
 def check_settings(jobs: Any, job_timeout: Any, match: Any) -> None:
-    """Check the values of the keys in SETTINGS.
+    """Check the values of the keys in SWEEP_KEYS.
 
     Raises:
         UserError: A value is out of range; the message names the key.

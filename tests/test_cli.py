@@ -76,6 +76,8 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["optimizer=sgd", "+optimizer.nesterov=true"], "optimizer or schedule:"),
         (["signal.resize=[10000000,10000000]"], "signal.resize=[10000000, 10000000] must be"),
         (["name=null"], "name=None must be text"),
+        (["trainer.max_epochs=3"], "trainer.max_epochs cannot be set: a run counts steps, not epochs"),
+        (["+trainer.callbacks=3"], "trainer.callbacks cannot be set: use callbacks=[...]"),
         (["+trainer.foo=1"], "trainer.foo is no key of this config"),
         (["--config-dir"], "--config-dir needs a value"),
         (["ablation=image_quick,learning_rates"], "ablation= takes one ablation at a time"),
@@ -115,8 +117,7 @@ def test_an_existing_directory_is_never_used_again(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("dear")
-    with pytest.raises(SystemExit):
-        main(["train", *SMALL, "hydra.run.dir=mine"])
+    assert main(["train", *SMALL, "hydra.run.dir=mine"]) == 2
     assert "hydra.run.dir=mine is not a new or empty directory" in one_line(capsys)
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes"]
 

@@ -54,6 +54,51 @@ NOT_SHOWN = {
     "torch.optim.SGD": ("differentiable", "foreach", "fused", "maximize", "nesterov"),
 }
 TRAINER_KEYS = ("batch_size", "precision", "accelerator", "devices", "log_every_n_steps", "pictures")
+# Arguments of Lightning's Trainer that pass through under their own names; null leaves the default of Lightning.
+HONORED_TRAINER_KEYS = (
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "accumulate_grad_batches",
+    "num_nodes",
+    "strategy",
+    "profiler",
+    "deterministic",
+    "benchmark",
+    "detect_anomaly",
+    "enable_model_summary",
+    "sync_batchnorm",
+)
+_STEPS_ONLY = "a run counts steps, not epochs: use max_steps"
+_OWN_SCORES = "a run is scored by its evaluator: use eval_every"
+# Arguments of Lightning's Trainer that a run cannot honor, with what to use instead.
+REFUSED_TRAINER_KEYS = {
+    "max_steps": "use max_steps",
+    "min_steps": "a run takes max_steps steps: use max_steps",
+    "max_epochs": _STEPS_ONLY,
+    "min_epochs": _STEPS_ONLY,
+    "max_time": "end a run with Ctrl-C, or a job with job_timeout, and continue it with coordnet resume",
+    "limit_train_batches": _STEPS_ONLY,
+    "overfit_batches": "use max_steps, and trainer.batch_size=null for all observations in each batch",
+    "fast_dev_run": "use max_steps=1",
+    "barebones": "use logger=[] and trainer.pictures=end",
+    "val_check_interval": _OWN_SCORES,
+    "check_val_every_n_epoch": _OWN_SCORES,
+    "num_sanity_val_steps": _OWN_SCORES,
+    "limit_val_batches": _OWN_SCORES,
+    "limit_test_batches": _OWN_SCORES,
+    "limit_predict_batches": "a run predicts nothing besides its evaluation: use coordnet render",
+    "inference_mode": "every evaluation runs without gradients",
+    "logger": "use logger=[tensorboard,csv]",
+    "callbacks": "use callbacks=[...]",
+    "plugins": "use trainer.precision for the precision of the hidden layers",
+    "enable_checkpointing": "a run saves its checkpoints itself, every eval_every steps",
+    "enable_progress_bar": "a run shows a progress bar on terminals only",
+    "default_root_dir": "use hydra.run.dir",
+    "use_distributed_sampler": "trainer.devices shares each batch among processes",
+    "reload_dataloaders_every_n_epochs": "batches come from the step alone, without a loader",
+    "enable_autolog_hparams": "the config of a run is logged always",
+    "model_registry": "a run saves its checkpoints in its own directory",
+}
 PRECISIONS = ("auto", "float32", "bfloat16", "adaptive")
 ACCELERATORS = ("cpu", "cuda", "mps", "auto")
 PICTURES = ("log_spaced", "end")
@@ -130,7 +175,10 @@ def check_config(config: Config) -> None:
     missing += [f"trainer.{key}" for key in TRAINER_KEYS if key not in trainer]
     if missing:
         raise UserError(f"the config lacks {', '.join(missing)}")
-    known = (*KEYS, *OPTIONAL, *(f"trainer.{key}" for key in TRAINER_KEYS))
+    for key in trainer:
+        if key in REFUSED_TRAINER_KEYS:
+            raise UserError(refused_trainer_key(key))
+    known = (*KEYS, *OPTIONAL, *(f"trainer.{key}" for key in (*TRAINER_KEYS, *HONORED_TRAINER_KEYS)))
     for key in (*config, *(f"trainer.{key}" for key in trainer)):
         if key not in known:
             raise UserError(f"{key} is no key of this config{did_you_mean(key, known)}")
@@ -162,6 +210,11 @@ def check_config(config: Config) -> None:
         # By default a cosine is as long as the run, and one without steps has none.
         if group != "schedule" or config["max_steps"]:
             check_options(config[group], group)
+
+
+def refused_trainer_key(key: str) -> str:
+    """The message for an argument of Lightning's Trainer that a run cannot honor."""
+    return f"trainer.{key} cannot be set: {REFUSED_TRAINER_KEYS[key]}"
 
 
 def _check_dict_group(nodes: object, key: str) -> None:

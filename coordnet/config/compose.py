@@ -14,7 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from coordnet.config.build import did_you_mean
-from coordnet.config.check import DICT_GROUPS, SWEEP_KEYS, check_targets
+from coordnet.config.check import (
+    DICT_GROUPS,
+    REFUSED_TRAINER_KEYS,
+    SWEEP_KEYS,
+    check_targets,
+    refused_trainer_key,
+)
 from coordnet.config.hydra_adapter import hydra_session
 from coordnet.config.shipped import config_dir
 from coordnet.errors import UserError
@@ -202,8 +208,10 @@ def _explain(error: Exception) -> str:
 
 def _unknown_key(key: str) -> str:
     keys = _known_keys()
+    group, _, name = key.partition(".")
+    if group == "trainer" and name in REFUSED_TRAINER_KEYS:
+        return refused_trainer_key(name)
     if keys.get(key):
-        group = key.split(".")[0]
         return f"{key} is a key of {', '.join(f'{group}={option}' for option in keys[key])} only"
     return f"{key} is no key of this config{did_you_mean(key, keys)}"
 

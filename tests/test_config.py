@@ -189,7 +189,7 @@ def test_a_run_without_steps_needs_no_schedule() -> None:
 
 MISTAKES = (
     *("max_steps=-1", "network.width=abc", "optimizer.lr=fast", "trainer.log_every_n_steps=0", "seed=-1"),
-    *("encoding.scale=0", "network.width=0", "optimizer.lr=-1", "schedule.T_max=0", "signal.resize=[0,3]"),
+    *("encoding.scale=0", "network.width=0", "optimizer.lr=-1", "signal.resize=[0,3]"),
     *("encoding.scal=3", "+encoding.foo=1"),
 )
 

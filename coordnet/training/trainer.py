@@ -83,14 +83,15 @@ def train(
     trainer = L.Trainer(
         accelerator=options["accelerator"],
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
         max_steps=steps,
         max_epochs=-1,
         logger=_make_loggers(config, directory, resumed_from, texts, allow) if first else False,
         callbacks=callbacks,
         plugins=[VerifiedCheckpointIO(contents), LightningEnvironment()],
         default_root_dir=directory,
-        **{"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        **{"strategy": "ddp" if devices > 1 else "auto", "enable_model_summary": False}
         | {name: value for name, value in options.items() if name not in OWN_KEYS and value is not None},
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

@@ -110,7 +110,7 @@ def _run_once(config: DictConfig, allow: Sequence[str]) -> None:
         check_settings(*(config[key] for key in SWEEP_KEYS))
         for key, instead in _SWEEP_ONLY.items():
             group, _, name = f"{key}".rpartition(".")
-            if (config.hydra[group][name] if group else config.hydra[name]):
+            if config.hydra[group][name] if group else config.hydra[name]:
                 raise UserError(f"hydra.{key} applies to sweeps only; use {instead} for a run")
         run, directory = to_run_config(config), Path(config.hydra.run.dir)
     check_config(run)

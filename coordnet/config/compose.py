@@ -28,7 +28,9 @@ from coordnet.errors import UserError
 _PATH_KEYS = ("signal.path", "signal.folder", "hydra.run.dir", "hydra.sweep.dir")
 
 
-def compose_config(*overrides: str, own_configs: str | None = None, allow: Sequence[str] = ()) -> dict[str, Any]:
+def compose_config(
+    *overrides: str, own_configs: str | None = None, allow: Sequence[str] = ()
+) -> dict[str, Any]:
     """The plain config that `coordnet train` runs with some overrides.
 
     Args:

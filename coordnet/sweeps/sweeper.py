@@ -140,7 +140,9 @@ def _product(overrides: Sequence[Override]) -> list[Job]:
         elif override.is_discrete_sweep():
             values[key] = list(override.sweep_string_iterator())
         else:
-            raise UserError(f"{override.input_line}: an interval cannot be swept; list its values with commas")
+            raise UserError(
+                f"{override.input_line}: an interval cannot be swept; list its values with commas"
+            )
     named = [[f"{key}={value}" for value in listed] for key, listed in values.items()]
     return [list(job) for job in product(*named)]
 

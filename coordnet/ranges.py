@@ -86,13 +86,6 @@ MAX_FREQUENCY = 2**24
 MIN_FREQUENCY = 2**-24
 # What is trained, in float32 with Adam's two moments and the gradients, then takes up to 4 GiB.
 MAX_WEIGHTS = 2**28
-# Pillow's own limit.
-MAX_PIXELS = 178_956_970
-# Of a picture that is averaged over blocks, in pixels.
-MAX_SIDE = 2048
-# Positions past the end of a sequence, as a share of those within.
-MAX_BEYOND = 4
-
 # Of frequencies, features or bins: a batch of 8192 samples then takes gigabytes.
 COUNT = Range(1, 2**16, whole=True)
 TWO_OR_MORE = replace(COUNT, low=2)
@@ -105,21 +98,6 @@ DEPTH = Range(0, 1024, "hidden layers", whole=True)
 WIDTH = Range(1, MAX_WEIGHTS, whole=True)
 OMEGA = Range(1e-6, 1e6)
 
-SIZE = Range(2, 8192, "pixels", whole=True)
-HOLDOUT = replace(SIZE, low=1)
-# Of a picture of MAX_PIXELS, which is at least as many high and wide.
-PICTURE_HOLDOUT = Range(1, math.isqrt(MAX_PIXELS), "pixels", whole=True)
-CROP = Range(0, MAX_PIXELS, "pixels", whole=True, null=True, entries=4)
-RESIZE = Range(1, MAX_PIXELS, "pixels", whole=True, null=True, entries=2)
-BLOCKS = Range(1, MAX_SIDE, "pixels", whole=True, entries=0)
-PICTURE_FREQUENCY = Range(0, SIZE.high // 2, "cycles across the domain")
-
-LINE = Range(2, 2**20, "samples", whole=True)
-LINE_HOLDOUT = replace(LINE, low=1)
-LINE_FREQUENCY = Range(0, LINE.high // 2, "cycles across the domain")
-LINE_VALUES = Range(-(10**6), 10**6, null=True, entries=0)
-EXPONENT = Range(0, 10)
-
 # Rates have no scale; these are what float32 holds.
 RATE = Range(0, 1e38)
 STEPS = Range(1, 10**9, whole=True)
@@ -127,7 +105,6 @@ STEPS = Range(1, 10**9, whole=True)
 
 GRID = {"resolution": or_null(TWO_OR_MORE), "num_features": COUNT}
 SAMPLED = {"scale": or_null(CYCLES), "num_frequencies": COUNT, "seed": SEED}
-PHOTOGRAPH = {"holdout": PICTURE_HOLDOUT, "crop": CROP, "resize": RESIZE}
 
 # Of each target with such options. Bounds that depend on other values are the constructor's to check.
 RANGES: Mapping[str, Mapping[str, Range]] = {
@@ -178,84 +155,6 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "width": WIDTH,
         "omega_first": OMEGA,
         "omega_hidden": OMEGA,
-    },
-    "coordnet.signals.images.analytic.zone_plate": {
-        "size": SIZE,
-        "holdout": HOLDOUT,
-        "max_frequency": or_null(PICTURE_FREQUENCY),
-    },
-    "coordnet.signals.images.analytic.grating": {
-        "size": SIZE,
-        "holdout": HOLDOUT,
-        "frequency": PICTURE_FREQUENCY,
-        "angle": Range(-360, 360, "degrees"),
-    },
-    "coordnet.signals.images.analytic.siemens_star": {
-        "size": SIZE,
-        "holdout": HOLDOUT,
-        "spokes": Range(1, SIZE.high, whole=True),
-    },
-    "coordnet.signals.images.analytic.power_noise": {
-        "size": SIZE,
-        "holdout": HOLDOUT,
-        "exponent": EXPONENT,
-        "seed": SEED,
-    },
-    "coordnet.signals.images.analytic.text": {
-        "size": SIZE,
-        "holdout": HOLDOUT,
-        "font_size": Range(4, SIZE.high, "pixels"),
-        "seed": SEED,
-    },
-    "coordnet.signals.images.fourier_features.fourier_features": {
-        "index": Range(0, 15, whole=True),
-        **PHOTOGRAPH,
-    },
-    "coordnet.signals.images.image.image_file": {
-        **PHOTOGRAPH,
-        "max_pixels": Range(1, MAX_PIXELS, "pixels", whole=True),
-    },
-    "coordnet.signals.images.image.skimage_image": PHOTOGRAPH,
-    "coordnet.signals.images.multiscale.multiscale": {
-        "resize": replace(RESIZE, high=MAX_SIDE),
-        "factors": BLOCKS,
-        "held_out": BLOCKS,
-    },
-    "coordnet.signals.lines.noise_line.power_noise_1d": {
-        "num_samples": LINE,
-        "holdout": LINE_HOLDOUT,
-        "exponent": EXPONENT,
-        "cutoff": Range(2, LINE.high // 2, "cycles across the domain", whole=True, null=True),
-        "frequencies": replace(LINE_FREQUENCY, entries=0),
-        "seed": SEED,
-    },
-    "coordnet.signals.lines.sequence.sequence": {
-        "num_samples": Range(2, 2**16, whole=True),
-        "seed": SEED,
-        "beyond": Range(0.01, MAX_BEYOND, "of the training range"),
-    },
-    "coordnet.signals.synthetic.sphere.Sphere": {
-        "num_samples": Range(16, 2**16, whole=True),
-        "degree": Range(1, 32, whole=True),
-        "seed": SEED,
-    },
-    "coordnet.signals.images.tomography.Tomography": {
-        "size": Range(16, 1024, "pixels", whole=True),
-        "num_angles": Range(1, 2048, whole=True),
-    },
-    "coordnet.signals.lines.waveform.sines": {
-        "num_samples": LINE,
-        "holdout": LINE_HOLDOUT,
-        "frequencies": replace(LINE_FREQUENCY, entries=0),
-        "amplitudes": LINE_VALUES,
-        "phases": LINE_VALUES,
-        "seed": SEED,
-    },
-    "coordnet.signals.lines.waveform.chirp": {
-        "num_samples": LINE,
-        "holdout": LINE_HOLDOUT,
-        "start_frequency": LINE_FREQUENCY,
-        "stop_frequency": or_null(LINE_FREQUENCY),
     },
     "torch.optim.Adam": {
         "lr": RATE,

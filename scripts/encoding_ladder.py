@@ -86,7 +86,7 @@ def main() -> None:
         results = [row for values in train(sweeps) for row in values]
         for values in VALUES:
             print_table(
-                f"Trained on {values} values: error at the positions | between | beyond",
+                f"Trained on {values} values: error at the positions | interpolation | extrapolation",
                 trained(results, values),
             )
         print_table(f"Steps until the error at the positions is below {LEARNED}", speed(results))
@@ -350,7 +350,10 @@ def trained(results: list[dict[str, Any]], values: str) -> Table:
         row = {"rung": name}
         for length in LENGTHS:
             runs = groups[name, str(length), values]
-            scores = (median(float(run[f"{m}/nmse"]) for run in runs) for m in ("train", "between", "beyond"))
+            scores = (
+                median(float(run[f"{m}/nmse"]) for run in runs)
+                for m in ("train", "interpolation", "extrapolation")
+            )
             row[f"N = {length}"] = " \\| ".join(map(short, scores))
         rows.append(row)
     return rows

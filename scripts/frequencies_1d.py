@@ -55,7 +55,7 @@ class Run(NamedTuple):
         train_predicted, test_predicted, errors_predicted: Likewise.
         kernel: (32, 32), at the trained samples before training.
         target, values: (n,), all samples of the line and what is learned in the end.
-        holdout: Every holdout-th sample is trained on.
+        train_stride: Every train_stride-th sample is trained on.
     """
 
     steps: Values
@@ -69,7 +69,7 @@ class Run(NamedTuple):
     kernel: Values
     target: Values
     values: Values
-    holdout: int
+    train_stride: int
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def measured(directory: Path) -> Run:
     config, model = prepare(read_config(directory))
     signal: Any = model.batches.signal
     coords, target = signal.domain.grid(), signal.values
-    trained = torch.arange(len(target)) % signal.holdout == 0
+    trained = torch.arange(len(target)) % signal.train_stride == 0
     kernel = tangent_kernel(in_double(model.field), coords.double())
     with torch.no_grad():
         residual = (model.field(coords) - target)[:, 0]
@@ -142,14 +142,14 @@ def measured(directory: Path) -> Run:
         kernel=kernel[trained][:, trained].numpy(),
         target=target[:, 0].numpy(),
         values=values.numpy(),
-        holdout=signal.holdout,
+        train_stride=signal.train_stride,
     )
 
 
 def parts(signal: Any) -> dict[str, Any]:
     """The samples of each of the signal's scores."""
-    place = torch.arange(len(signal.values)) % signal.holdout
-    middle = signal.holdout // 2
+    place = torch.arange(len(signal.values)) % signal.train_stride
+    middle = signal.train_stride // 2
     return {"train": place == 0, "test": place == middle, "val": (place != 0) & (place != middle)}
 
 
@@ -183,7 +183,7 @@ def theory_and_training(groups: dict[str, list[Run]]) -> Figure:
             ax.plot(run.times, said, "--", color=colors[label])
     run = next(iter(runs.values()))
     axes[0, 4].plot(x[place], run.target[place], "k", linewidth=1, label="target")
-    axes[0, 4].plot(x[place][:: run.holdout], run.target[place][:: run.holdout], "ko", markersize=4)
+    axes[0, 4].plot(x[place][:: run.train_stride], run.target[place][:: run.train_stride], "ko", markersize=4)
     axes[0, 2].set(title="kernel against distance", xlabel="distance (domains)")
     axes[0, 3].set(title="its Fourier transform: speeds", xlabel="cycles across the domain")
     axes[0, 4].set(title="learned, and the trained samples", xlabel="t")

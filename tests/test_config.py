@@ -164,7 +164,6 @@ def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
             ["encoding=composite", "encoding.parts.y.encoding.num_frequencies=0"],
             "encoding.parts.y.encoding.num_frequencies=0 must be a whole number from 1 to 65536, or null",
         ),
-        (["signal.holdout=null"], "signal.holdout=None must be a whole number"),
         (
             ["callbacks.ntk.steps=[1,2.5]"],
             r"callbacks.ntk.steps=[1, 2.5] must be a list of whole numbers from 0",

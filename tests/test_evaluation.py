@@ -66,7 +66,7 @@ def signals() -> list[tuple[Signal, type[Evaluator], set[str]]]:
         (Multiscale(torch.rand(16, 16, 3, generator=generator)), MultiscaleEvaluator, {"train", "test"}),
         (Tomography(16, 4), TomographyEvaluator, {"train", "test"}),
         (sines(60, 3, [2, 5]), WaveformEvaluator, {"train", "val", "test"}),
-        (sequence(16), SequenceEvaluator, {"train", "between", "beyond"}),
+        (sequence(16), SequenceEvaluator, {"train", "interpolation", "extrapolation"}),
         (Sphere(200, 3), SphereEvaluator, {"train", "test"}),
         (Line(20, None), PointEvaluator, {"train"}),
     ]

@@ -240,7 +240,7 @@ def test_a_held_out_image_is_interpolated_from_its_training_pixels_alone() -> No
     pixels = picture(9, 12, 3)
     spoilt = torch.full_like(pixels, torch.nan)
     spoilt[::3, ::3] = pixels[::3, ::3]
-    image = Image(spoilt, holdout=3)
+    image = Image(spoilt, train_stride=3)
     values = Interpolation(*image.training_samples(), "bicubic")(image.domain.grid())
     assert values.isfinite().all()
     torch.testing.assert_close(values[::3, ::3], pixels[::3, ::3], atol=1e-5, rtol=0)

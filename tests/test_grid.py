@@ -132,7 +132,7 @@ def test_impossible_options_are_refused_by_name(options: dict[str, int], key: st
 def test_fitted_to_the_training_pixels_it_is_bilinear_interpolation_of_them() -> None:
     """By least squares over all of them, with nothing behind the grid but a linear layer."""
     torch.manual_seed(0)
-    image = Image(torch.rand(10, 14, 3), holdout=2)
+    image = Image(torch.rand(10, 14, 3), train_stride=2)
     grid = Grid(image.domain, num_features=3)
     field = Field(grid, Mlp(3, 3, depth=0, output="linear"), image.value_range)
     batch = image.get_batch(torch.arange(image.num_observations))

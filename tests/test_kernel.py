@@ -24,7 +24,13 @@ from coordnet.training.run import prepare, resume, start
 
 NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]", "schedule=constant")
 LINE = (
-    *("signal=power_noise_1d", "signal.num_samples=64", "signal.holdout=4", "network.width=16", "threads=1"),
+    *(
+        "signal=power_noise_1d",
+        "signal.num_samples=64",
+        "signal.train_stride=4",
+        "network.width=16",
+        "threads=1",
+    ),
     *("optimizer=sgd", "schedule=constant", "trainer.batch_size=null", "trainer.precision=float32"),
     *(
         "max_steps=40",

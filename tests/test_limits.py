@@ -84,7 +84,7 @@ from coordnet.cli.main import main
 assert main(["train", *sys.argv[1:]]) == 0
 print(json.dumps({"peak": memory("VmHWM")}))
 """
-    overrides = ("signal=image", f"signal.path={picture}", "signal.holdout=2", *NETWORK, "max_steps=20")
+    overrides = ("signal=image", f"signal.path={picture}", "signal.train_stride=2", *NETWORK, "max_steps=20")
     found = measured(code, f"hydra.run.dir={directory}", *overrides)
     seconds = {row["step"]: row["seconds"] for row in metrics_file.read(directory / metrics_file.NAME)}
     return found | {"seconds": seconds[20] - seconds[10]}

@@ -93,9 +93,9 @@ def test_a_zone_plate_tells_directions_apart() -> None:
     assert (along_x[middle] < between[middle]).all() and (between[middle] < along_y[middle]).all()
 
 
-@pytest.mark.parametrize("size, holdout", [(64, 1), (128, 4), (33, 2), (16, 8)])
-def test_rings_hold_all_pixels_and_grow_in_frequency(size: int, holdout: int) -> None:
-    image = zone_plate(size, holdout)
+@pytest.mark.parametrize("size, train_stride", [(64, 1), (128, 4), (33, 2), (16, 8)])
+def test_rings_hold_all_pixels_and_grow_in_frequency(size: int, train_stride: int) -> None:
+    image = zone_plate(size, train_stride)
     found = curve(image, 0.3 * image.pixels.numpy())
     assert (np.diff(found.frequency) > 0).all()
     # The mean of the squares over rings of many pixels each, at most f sqrt(2) in the corners.

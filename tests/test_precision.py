@@ -14,7 +14,7 @@ from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 
 # Twelve pixels, which a small network has by heart soon.
 TINY = (
-    *("signal=astronaut", "signal.resize=[4,3]", "signal.holdout=1", "encoding.num_frequencies=64"),
+    *("signal=astronaut", "signal.resize=[4,3]", "signal.train_stride=1", "encoding.num_frequencies=64"),
     *("network.width=64", "network.depth=1", "optimizer.lr=0.01", "trainer.batch_size=64", "threads=1"),
     *("schedule=constant", "eval_every=50", "trainer.pictures=end"),
 )

@@ -87,7 +87,7 @@ def test_positional_encoding_counters_spectral_bias(tmp_path: Path) -> None:
     errors = {}
     for encoding in ("identity", "positional"):
         config = make_config(
-            "signal=chirp", "signal.num_samples=256", "signal.holdout=1", f"encoding={encoding}", *small
+            "signal=chirp", "signal.num_samples=256", "signal.train_stride=1", f"encoding={encoding}", *small
         )
         errors[encoding] = start(config, tmp_path / encoding)["train/nmse"]
     assert errors["positional"] < errors["identity"] / 10

@@ -162,12 +162,12 @@ def test_known_metrics_come_first_and_what_has_one_per_frequency_does_not_come(t
         "band_psnr/in",
         "sine_error/k005",
         "ntk/rank",
-        "beyond/nmse",
+        "extrapolation/nmse",
     )
     values = dict.fromkeys(names, (1.0, 1.0, 0.123456))
     jobs = [job("a", metrics=values), job("b", metrics={"late/psnr": (1.0,) * 3})]
     first, second = variants_of(write_sweep(tmp_path, jobs))
-    shown = ["variant", "n", "parameters", "NMSE beyond", "other/iou", "late/psnr", "seconds"]
+    shown = ["variant", "n", "parameters", "NMSE extrapolation", "other/iou", "late/psnr", "seconds"]
     assert list(first) == list(second) == shown
     assert list(first.values()) == ["a", "1", "1,000", "0.1235", "0.1235", "–", "10.0"]
     assert second["late/psnr"] == "1.00" and second["other/iou"] == "–"

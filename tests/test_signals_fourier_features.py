@@ -53,7 +53,7 @@ def test_a_run_names_the_folder_from_the_root(folder: Path, monkeypatch: pytest.
         (("signal.index=16",), r"signal\.index=16 must be a whole number from 0 to 15"),
         (("signal.index=-1",), r"signal\.index=-1 must"),
         (("signal.kind=noise",), r"signal\.kind='noise' must be"),
-        (("signal.index=3",), r"has no natural/03\.png; set COORDNET_DATA .* or signal\.folder"),
+        (("signal.index=3",), r"signal\.folder=.* must hold natural/03\.png; COORDNET_DATA names"),
     ],
 )
 def test_a_mistake_is_one_line(folder: Path, overrides: tuple[str, ...], said: str) -> None:

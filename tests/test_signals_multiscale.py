@@ -147,7 +147,7 @@ def test_the_picture_has_a_row_of_three_per_scale_all_of_one_size() -> None:
 def test_shipped_config_states_the_defaults() -> None:
     built, default = build(make_config("signal=multiscale")["signal"], "signal"), multiscale()
     assert built.levels.keys() == default.levels.keys() == {1, 2, 4, 8}
-    assert (built.factors, built.held_out) == (default.factors, default.held_out) == ([1, 4], [2, 8])
+    assert (built.factors, built.eval_factors) == (default.factors, default.eval_factors) == ([1, 4], [2, 8])
     assert torch.equal(built.levels[2].values, default.levels[2].values)
     assert built.domain.size == (512, 512)
 
@@ -164,14 +164,14 @@ def test_a_picture_of_the_users_takes_the_place_of_the_photograph(tmp_path: Path
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"factors": []}, r"signal\.factors=\[\] must hold at least one"),
-        ({"factors": [0]}, r"signal\.factors=\[0\] must be a list of whole numbers from 1 to 2048"),
-        ({"factors": [2, 2]}, r"signal\.factors=\[2, 2\] must hold different"),
-        ({"held_out": [-1]}, r"signal\.held_out=\[-1\] must be a list of"),
-        ({"held_out": [4]}, r"signal\.held_out=\[4\] must hold none of signal\.factors=\[1, 4\]"),
+        ({"factors": []}, r"factors=\[\] must hold at least one"),
+        ({"factors": [0]}, r"factors=\[0\] must be a list of whole numbers from 1 to 2048"),
+        ({"factors": [2, 2]}, r"factors=\[2, 2\] must hold different"),
+        ({"eval_factors": [-1]}, r"eval_factors=\[-1\] must be a list of"),
+        ({"eval_factors": [4]}, r"eval_factors=\[4\] must hold none of the trained scales, factors=\[1, 4\]"),
         (
             {"factors": [7, 11]},
-            r"signal\.resize: 24 x 16 pixels must be .* at least 616, the common multiple",
+            r"resize=\[24, 16\] must be .* at least 616, the common multiple",
         ),
     ],
 )
@@ -182,14 +182,14 @@ def test_options_out_of_range_are_refused_in_one_line(options: dict[str, Any], m
 
 
 def test_pictures_beyond_2048_pixels_a_side_are_refused() -> None:
-    with pytest.raises(UserError, match=r"signal\.resize: 2056 x 8 pixels must be at most 2048 a side"):
+    with pytest.raises(UserError, match=r"resize=\[2056, 8\] must be at most 2048 pixels a side"):
         Multiscale(torch.zeros(8, 2056, 1))
 
 
 def test_unknown_photographs_and_sizes_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"signal\.name='nobody' must be one of"):
+    with pytest.raises(UserError, match=r"name='nobody' must be one of"):
         multiscale("nobody")
-    with pytest.raises(UserError, match=r"signal\.resize"):
+    with pytest.raises(UserError, match=r"^resize="):
         multiscale(resize=(0, 8))
 
 

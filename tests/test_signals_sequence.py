@@ -11,19 +11,19 @@ from coordnet import viz
 from coordnet.config.build import build
 from coordnet.errors import UserError
 from coordnet.evaluation.base import EvaluationResult
-from coordnet.signals.lines.sequence import Sequence, sequence, smooth
+from coordnet.signals.lines.sequence import PositionSequence, sequence, smooth
 from coordnet.training.batches import BatchSampler
 
 KINDS = ("smooth", "stepped", "random")
 every_kind = pytest.mark.parametrize("kind", KINDS)
-METRICS = ("train/nmse", "between/nmse", "beyond/nmse")
+METRICS = ("train/nmse", "interpolation/nmse", "extrapolation/nmse")
 
 
 def unused(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     raise AssertionError("a sequence is scored on the field")
 
 
-def score(signal: Sequence, at_position: Callable[[Tensor], Tensor]) -> EvaluationResult:
+def score(signal: PositionSequence, at_position: Callable[[Tensor], Tensor]) -> EvaluationResult:
     """Evaluate the field with the values `at_position` (n, 1) at positions (n,)."""
     return evaluate(signal, lambda coords: at_position(signal.domain.coords_to_index(coords)[:, 0]), unused)
 
@@ -60,15 +60,15 @@ def test_a_constant_scores_one_and_its_square_on_train(kind: str, constant: floa
 @every_kind
 @pytest.mark.parametrize("wrong", METRICS)
 def test_each_metric_reads_its_own_points(kind: str, wrong: str) -> None:
-    signal = sequence(16, kind, beyond=0.5)
+    signal = sequence(16, kind, extrapolation=0.5)
 
     def off_by_two(position: Tensor) -> Tensor:
         whole = (position - position.round()).abs() < 1e-3
         inside = position < 15.01
         places = {
             "train/nmse": inside & whole,
-            "between/nmse": inside & ~whole,
-            "beyond/nmse": ~inside & whole,
+            "interpolation/nmse": inside & ~whole,
+            "extrapolation/nmse": ~inside & whole,
         }
         return signal.reference(position) + 2 * places[wrong][:, None]
 
@@ -78,12 +78,12 @@ def test_each_metric_reads_its_own_points(kind: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "num_samples, beyond, last", [(8, 0.25, 9), (256, 0.25, 319), (2, 0.01, 2), (10, 4, 49)]
+    "num_samples, extrapolation, last", [(8, 0.25, 9), (256, 0.25, 319), (2, 0.01, 2), (10, 4, 49)]
 )
-def test_scored_between_all_neighbors_and_up_to_the_end_of_beyond(
-    num_samples: int, beyond: float, last: int
+def test_scored_between_all_neighbors_and_up_to_the_end_of_the_extrapolation(
+    num_samples: int, extrapolation: float, last: int
 ) -> None:
-    signal = sequence(num_samples, beyond=beyond)
+    signal = sequence(num_samples, extrapolation=extrapolation)
     seen: list[Tensor] = []
 
     def field(coords: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ def test_a_random_sequence_is_independent_and_linear_in_between() -> None:
 
 @every_kind
 def test_what_lies_past_the_end_does_not_change_what_is_trained_on(kind: str) -> None:
-    short, long = sequence(32, kind, beyond=0.1), sequence(32, kind, beyond=3.0)
+    short, long = sequence(32, kind, extrapolation=0.1), sequence(32, kind, extrapolation=3.0)
     position = torch.linspace(0, 34, 200)
     assert torch.equal(short.reference(position), long.reference(position))
 
@@ -237,13 +237,13 @@ def test_shipped_config_states_the_defaults() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_samples": 1}, r"signal\.num_samples=1 must be a whole number from 2 to 65536"),
-        ({"num_samples": 65537}, r"signal\.num_samples=65537 must be a whole number from 2 to 65536"),
-        ({"values": "wild"}, r"signal\.values='wild' must be one of smooth, stepped, random"),
-        ({"seed": -1}, r"signal\.seed=-1 must be a whole number from 0"),
-        ({"beyond": 0.0}, r"signal\.beyond=0\.0 must be a number from 0\.01 to 4"),
-        ({"beyond": 4.5}, r"signal\.beyond=4\.5 must be a number from 0\.01 to 4"),
-        ({"beyond": math.nan}, r"signal\.beyond=nan must be"),
+        ({"num_samples": 1}, r"num_samples=1 must be a whole number from 2 to 65536"),
+        ({"num_samples": 65537}, r"num_samples=65537 must be a whole number from 2 to 65536"),
+        ({"values": "wild"}, r"values='wild' must be one of smooth, stepped, random"),
+        ({"seed": -1}, r"seed=-1 must be a whole number from 0"),
+        ({"extrapolation": 0.0}, r"extrapolation=0\.0 must be a number from 0\.01 to 4"),
+        ({"extrapolation": 4.5}, r"extrapolation=4\.5 must be a number from 0\.01 to 4"),
+        ({"extrapolation": math.nan}, r"extrapolation=nan must be"),
     ],
 )
 def test_options_out_of_range_are_refused_in_one_line(options: dict[str, float], message: str) -> None:
@@ -254,4 +254,4 @@ def test_options_out_of_range_are_refused_in_one_line(options: dict[str, float],
 
 def test_a_constant_curve_is_refused() -> None:
     with pytest.raises(UserError, match="all values are the same"):
-        Sequence(8, np.ones_like)
+        PositionSequence(8, np.ones_like)

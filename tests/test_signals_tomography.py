@@ -108,9 +108,7 @@ def test_shipped_config_states_the_defaults() -> None:
     "key, value", [("size", 15), ("size", 1025), ("num_angles", 0), ("num_angles", 2049)]
 )
 def test_options_out_of_range_are_refused(key: str, value: int) -> None:
-    with pytest.raises(
-        UserError, match=rf"^signal.{key}={value} must be a whole number from \d+ to \d+[ a-z]*$"
-    ):
+    with pytest.raises(UserError, match=rf"^{key}={value} must be a whole number from \d+ to \d+[ a-z]*$"):
         Tomography(**{key: value})
 
 

@@ -36,16 +36,16 @@ def ramp() -> Tensor:
     return torch.arange(1.0, 11.0)
 
 
-@pytest.mark.parametrize("holdout, trained", [(1, 10), (2, 5), (3, 4), (10, 1)])
-def test_observes_every_holdout_th_sample_at_its_cell_center(
-    ramp: Tensor, holdout: int, trained: int
+@pytest.mark.parametrize("train_stride, trained", [(1, 10), (2, 5), (3, 4), (10, 1)])
+def test_observes_every_train_stride_th_sample_at_its_cell_center(
+    ramp: Tensor, train_stride: int, trained: int
 ) -> None:
-    signal = Waveform(ramp, holdout)
+    signal = Waveform(ramp, train_stride)
     batch = BatchSampler(signal, None, 0)(0)
     assert signal.num_observations == trained
     assert batch["coords"].shape == batch["value"].shape == (trained, 1)
-    torch.testing.assert_close(batch["value"][:, 0], ramp[::holdout])
-    torch.testing.assert_close(batch["coords"], signal.domain.grid()[::holdout])
+    torch.testing.assert_close(batch["value"][:, 0], ramp[::train_stride])
+    torch.testing.assert_close(batch["coords"], signal.domain.grid()[::train_stride])
 
 
 def test_values_are_unbounded_and_one_dimensional(ramp: Tensor) -> None:
@@ -55,30 +55,32 @@ def test_values_are_unbounded_and_one_dimensional(ramp: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "holdout, splits", [(1, {"train"}), (2, {"train", "test"}), (3, {"train", "test", "val"})]
+    "train_stride, splits", [(1, {"train"}), (2, {"train", "test"}), (3, {"train", "test", "val"})]
 )
-def test_nmse_is_zero_for_the_truth_and_one_for_zero(ramp: Tensor, holdout: int, splits: set[str]) -> None:
-    signal = Waveform(ramp, holdout)
+def test_nmse_is_zero_for_the_truth_and_one_for_zero(
+    ramp: Tensor, train_stride: int, splits: set[str]
+) -> None:
+    signal = Waveform(ramp, train_stride)
     names = {f"{split}/nmse" for split in splits}
     assert evaluate(signal, ramp).metrics == dict.fromkeys(names, 0.0)
     assert evaluate(signal, torch.zeros(10)).metrics == dict.fromkeys(names, 1.0)
     assert evaluate(signal, torch.zeros(10)).score == -1
 
 
-@pytest.mark.parametrize("holdout", [2, 3, 4, 5])
-def test_splits_cover_every_sample_once(ramp: Tensor, holdout: int) -> None:
-    signal = Waveform(ramp, holdout)
+@pytest.mark.parametrize("train_stride", [2, 3, 4, 5])
+def test_splits_cover_every_sample_once(ramp: Tensor, train_stride: int) -> None:
+    signal = Waveform(ramp, train_stride)
     for i in range(10):
         prediction = ramp.clone()
         prediction[i] = 0
         wrong = [name for name, value in evaluate(signal, prediction).metrics.items() if value > 0]
-        split = {0: "train", holdout // 2: "test"}.get(i % holdout, "val")
+        split = {0: "train", train_stride // 2: "test"}.get(i % train_stride, "val")
         assert wrong == [f"{split}/nmse"]
 
 
-@pytest.mark.parametrize("holdout, scored", [(1, "train"), (2, "train"), (3, "val"), (4, "val")])
-def test_score_never_reads_the_test_samples(ramp: Tensor, holdout: int, scored: str) -> None:
-    signal = Waveform(ramp, holdout)
+@pytest.mark.parametrize("train_stride, scored", [(1, "train"), (2, "train"), (3, "val"), (4, "val")])
+def test_score_never_reads_the_test_samples(ramp: Tensor, train_stride: int, scored: str) -> None:
+    signal = Waveform(ramp, train_stride)
     prediction = ramp + torch.linspace(0.1, 1.0, 10)
     evaluation = evaluate(signal, prediction)
     assert evaluation.score == -evaluation.metrics[f"{scored}/nmse"]
@@ -176,27 +178,35 @@ def test_shipped_config_states_the_defaults(function: type) -> None:
     node = yaml.safe_load(text.replace("${seed}", "0"))
     signal = build(node, "signal", allow=["coordnet."])
     assert torch.equal(signal.values, function().values)
-    assert signal.holdout == function().holdout
+    assert signal.train_stride == function().train_stride
 
 
 @pytest.mark.parametrize(
     "function, options, message",
     [
-        (sines, {"num_samples": 1}, r"signal\.num_samples=1 must be a whole number from 2 to 2\^20 samples"),
-        (sines, {"holdout": 201}, r"signal\.holdout=201 must lie between 1 and 200 samples"),
-        (sines, {"frequencies": [5, 101]}, r"signal\.frequencies=101 must lie between 0 and 100\.0 cycles"),
-        (sines, {"frequencies": []}, r"signal\.frequencies=\[\] must hold at least one"),
-        (sines, {"amplitudes": [1.0]}, r"signal\.amplitudes=\[1\.0\] must hold 10 numbers"),
-        (sines, {"phases": [0.5, 0.5]}, r"signal\.phases=\[0\.5, 0\.5\] must hold 10 numbers"),
-        (sines, {"amplitudes": [0] * 10}, r"signal: all values are 0"),
-        (sines, {"seed": -1}, r"signal\.seed=-1 must be a whole number from 0"),
-        (chirp, {"holdout": 0}, r"signal\.holdout=0 must be a whole number from 1 to 2\^20 samples"),
+        (sines, {"num_samples": 1}, r"num_samples=1 must be a whole number from 2 to 2\^20 samples"),
+        (sines, {"train_stride": 201}, r"train_stride=201 must be a whole number from 1 to 200 samples"),
+        (
+            sines,
+            {"frequencies": [5, 101]},
+            r"frequencies=\[5, 101\] must be a list of numbers from 0 to 100 cycles",
+        ),
+        (sines, {"frequencies": []}, r"frequencies=\[\] must hold at least one"),
+        (sines, {"amplitudes": [1.0]}, r"amplitudes=\[1\.0\] must hold 10 numbers"),
+        (sines, {"phases": [0.5, 0.5]}, r"phases=\[0\.5, 0\.5\] must hold 10 numbers"),
+        (sines, {"amplitudes": [0] * 10}, r"all values are 0"),
+        (sines, {"seed": -1}, r"seed=-1 must be a whole number from 0"),
+        (
+            chirp,
+            {"train_stride": 0},
+            r"train_stride=0 must be a whole number from 1 to 2\^20 samples",
+        ),
         (
             chirp,
             {"start_frequency": -2.0},
-            r"signal\.start_frequency=-2\.0 must be a number from 0 to 2\^19 cycles",
+            r"start_frequency=-2\.0 must be a number from 0 to 2\^19 cycles",
         ),
-        (chirp, {"stop_frequency": 513.0}, r"signal\.stop_frequency=513\.0 must lie between 0 and 512\.0"),
+        (chirp, {"stop_frequency": 513.0}, r"stop_frequency=513\.0 must be a number from 0 to 512 cycles"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(function: type, options: dict[str, float], message: str) -> None:

@@ -55,7 +55,7 @@ def test_the_papers_rows_are_those_of_the_quick_sweep(ablation: str) -> None:
 
 def test_spectral_bias_1d_paper_is_that_of_rahaman() -> None:
     config = row_config("spectral_bias_1d_paper", "none")
-    assert (config["signal"]["num_samples"], config["signal"]["holdout"]) == (200, 1)
+    assert (config["signal"]["num_samples"], config["signal"]["train_stride"]) == (200, 1)
     assert config["signal"]["frequencies"] == list(range(5, 51, 5))
     network = config["network"]
     assert (network["depth"], network["width"], network["init"]) == (5, 256, "torch")

@@ -36,7 +36,7 @@ class ImageEvaluator(Evaluator):
 
         pixels = torch.arange(shape.numel())[:, None]
         prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
-        metrics = self._split_metrics(prediction, target, signal.holdout)
+        metrics = self._split_metrics(prediction, target, signal.train_stride)
         score = metrics.get("val/psnr", metrics["train/psnr"])
         grid = GridComparison(prediction.numpy(), target.numpy(), signal.domain.resolution / 2)
         if signal.wave is not None:

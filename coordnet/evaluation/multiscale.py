@@ -28,7 +28,7 @@ class MultiscaleEvaluator(Evaluator):
             values = in_chunks(partial(_query_blocks, field, level.covariance), level.domain.grid())
             pairs[factor] = values, level.values.reshape(values.shape)
             scores[factor] = psnr(*pairs[factor])
-        splits = {"train": signal.factors, "test": signal.held_out}
+        splits = {"train": signal.factors, "test": signal.eval_factors}
         splits = {split: factors for split, factors in splits.items() if factors}
         metrics = {
             f"{split}/psnr": _mean(scores[factor] for factor in factors) for split, factors in splits.items()

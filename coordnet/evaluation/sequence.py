@@ -8,7 +8,7 @@ from coordnet import viz
 from coordnet.coords import FieldFunction, in_chunks
 from coordnet.evaluation.base import EvaluationResult, Evaluator, GridComparison, Predict
 from coordnet.evaluation.media import Media, Picture
-from coordnet.signals.lines.sequence import Sequence
+from coordnet.signals.lines.sequence import PositionSequence
 
 # Number of points between two neighboring positions.
 _POINTS_PER_POSITION = 8
@@ -23,16 +23,16 @@ class SequenceEvaluator(Evaluator):
     the points that the error is computed on: 0 is perfect, and the best constant scores 1 at the positions.
 
     - "train/nmse" is the error at the positions.
-    - "between/nmse" is the error at 8 points between each two neighbors, at 1/16, 3/16, ..., 15/16 of the way. No
+    - "interpolation/nmse" is the error at 8 points between each two neighbors, at 1/16, 3/16, ..., 15/16 of the way. No
       position is among these points.
-    - "beyond/nmse" is the error at the positions N, N + 1, ... past the end.
+    - "extrapolation/nmse" is the error at the positions N, N + 1, ... past the end.
 
     The score is the negative "train/nmse".
     """
 
-    signal_type = Sequence
+    signal_type = PositionSequence
 
-    def evaluate(self, signal: Sequence, field: FieldFunction, predict: Predict) -> EvaluationResult:
+    def evaluate(self, signal: PositionSequence, field: FieldFunction, predict: Predict) -> EvaluationResult:
         whole = torch.arange(signal.num_scored).double()
         fine = (torch.arange((signal.num_scored - 1) * _POINTS_PER_POSITION) + 0.5) / _POINTS_PER_POSITION
         position = torch.cat([whole, fine.double()])
@@ -43,8 +43,8 @@ class SequenceEvaluator(Evaluator):
         on_sample = position == position.floor()
         splits = {
             "train": inside & on_sample,
-            "between": inside & ~on_sample,
-            "beyond": ~inside & on_sample,
+            "interpolation": inside & ~on_sample,
+            "extrapolation": ~inside & on_sample,
         }
         metrics = {f"{name}/nmse": float(error[part].mean()) for name, part in splits.items()}
         score = -metrics["train/nmse"] if prediction.isfinite().all() else math.nan
@@ -60,7 +60,7 @@ class SequenceEvaluator(Evaluator):
         return EvaluationResult(metrics, make_media, score, grid)
 
 
-def _curve_picture(signal: Sequence, position: Tensor, target: Tensor, prediction: Tensor) -> Picture:
+def _curve_picture(signal: PositionSequence, position: Tensor, target: Tensor, prediction: Tensor) -> Picture:
     """Curves over positions (n,); a prediction far outside the range of the target is cut off."""
     low, high = (float(bound) for bound in target.aminmax())
     margin = (high - low) / 2

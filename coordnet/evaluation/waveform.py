@@ -49,7 +49,7 @@ class WaveformEvaluator(Evaluator):
 
 def _split_samples(signal: Waveform) -> dict[str, slice | Tensor]:
     """The samples of each split, as an index of (n, 1) values."""
-    s = signal.holdout
+    s = signal.train_stride
     splits: dict[str, slice | Tensor] = {"train": slice(None, None, s)}
     if s > 1:
         splits["test"] = slice(s // 2, None, s)
@@ -61,7 +61,9 @@ def _split_samples(signal: Waveform) -> dict[str, slice | Tensor]:
 
 def _sine_metrics(signal: Waveform, prediction: Tensor) -> dict[str, float]:
     """The error and the amplitude of each sine that the target has."""
-    p, t, x = (v[:: signal.holdout, 0].numpy() for v in (prediction, signal.values, signal.domain.grid()))
+    p, t, x = (
+        v[:: signal.train_stride, 0].numpy() for v in (prediction, signal.values, signal.domain.grid())
+    )
     errors, amplitudes = sine_scores(p, t, x, np.array(signal.frequencies))
     return {
         f"{name}/k{_pad(k)}": float(value)

@@ -19,8 +19,8 @@ HEADINGS = {
     "fbp/psnr": "FBP PSNR",
     "train/nmse": "train NMSE",
     "test/nmse": "test NMSE",
-    "between/nmse": "NMSE between",
-    "beyond/nmse": "NMSE beyond",
+    "interpolation/nmse": "NMSE interpolation",
+    "extrapolation/nmse": "NMSE extrapolation",
 }
 DIGITS = {"seconds": 1, "psnr": 2, "psnr_all": 2, "ssim": 3}
 NONE = "–"

@@ -1,4 +1,4 @@
-"""Reading a picture that somebody else made: every kind by a stated rule, or one clear line."""
+"""Reading of picture files: each kind of file follows a stated rule, or is refused in one line."""
 
 import struct
 import warnings
@@ -12,16 +12,15 @@ from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from coordnet.errors import UserError
-from coordnet.ranges import MAX_PIXELS
+from coordnet.errors import OptionError, UserError
+from coordnet.signals.options import MAX_PIXELS
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 
-# Rows that are copied at a time.
-BAND = 1024
+_ROWS_PER_CHUNK = 1024
 
-# What Pillow's decoders raise on damaged files; a length in a header may ask for more memory than there is.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error, MemoryError)
+# Pillow's decoders raise these errors on damaged files; a length in a header may ask for more memory than there is.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, struct.error, MemoryError)
 
 
 def read_image(
@@ -40,70 +39,70 @@ def read_image(
         path: A PNG, JPEG, WebP, TIFF or BMP file with one frame.
         crop: (left, top, right, bottom) in pixels, applied first.
         resize: (width, height) in pixels, by area averaging.
-        background: What transparent files are laid on, "white" or "black"; None keeps opacity as a
-            fourth channel.
-        max_pixels: Larger files are refused from their header, before anything is decoded.
-            Pillow's own limit is the default.
-        upright: Apply EXIF rotation.
+        background: Color behind transparent files, "white" or "black"; None keeps opacity as a fourth channel.
+        max_pixels: Limit of width times height. A larger file is refused by its header, before any pixel is decoded.
+            The default is Pillow's own limit.
+        upright: Whether the EXIF rotation is applied.
 
     Raises:
         UserError: The file cannot be read by these rules.
     """
     if background not in (None, "white", "black"):
-        raise UserError(f"signal.background={background!r} must be white, black or null")
+        raise OptionError("background", background, "must be white, black or null")
     try:
         problem = None if path.is_file() else "is not a regular file" if path.exists() else "does not exist"
     except OSError as error:
         problem = f"cannot be looked up: {error.strerror}"
     if problem:
-        raise UserError(f"signal.path={str(path)!r} {problem}; give a PNG, JPEG, WebP, TIFF or BMP file")
+        raise _path_error(path, f"{problem}; it must be a PNG, JPEG, WebP, TIFF or BMP file")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures at a limit of its own (ours is max_pixels) and of damaged metadata.
+            # Pillow warns of large pictures at its own limit instead of max_pixels, and of damaged metadata.
             warnings.simplefilter("ignore")
-            with Pillow.open(path, formats=FORMATS) as file:
+            with Pillow.open(path, formats=_FORMATS) as file:
                 width, height = file.size
                 if width * height > max_pixels:
-                    raise UserError(
-                        f"signal.path={str(path)!r} has {width} x {height} pixels, more than "
-                        f"signal.max_pixels={max_pixels}"
+                    raise _path_error(
+                        path, f"has {width} x {height} pixels, more than max_pixels={max_pixels}"
                     )
                 if file.mode == "F":
-                    raise UserError(
-                        f"signal.path={str(path)!r} holds floats, of no stated range; save as 8 or 16 bits"
-                    )
+                    raise _path_error(path, "holds floats, of no stated range; save as 8 or 16 bits")
                 frames = getattr(file, "n_frames", 1)
                 if frames > 1:
-                    raise UserError(f"signal.path={str(path)!r} has {frames} frames; one is allowed")
+                    raise _path_error(path, f"has {frames} frames; one is allowed")
                 file.load()
-                # In place and without needless conversions: each copy of a large picture is one too many.
+                # Rotation in place saves a copy of a large picture.
                 if upright:
                     ImageOps.exif_transpose(file, in_place=True)
-                picture = edit(flatten(file, background), crop, resize, max_pixels)
+                picture = _edit(_flatten(file, background), crop, resize, max_pixels)
     except UnidentifiedImageError:
-        raise UserError(f"signal.path={str(path)!r} is not a {', '.join(FORMATS)} picture") from None
+        raise _path_error(path, f"is not a {', '.join(_FORMATS)} picture") from None
     except Pillow.DecompressionBombError:
-        raise UserError(f"signal.path={str(path)!r} is above Pillow's limit of {MAX_PIXELS} pixels") from None
-    except DAMAGE as error:
+        raise _path_error(path, f"is above Pillow's limit of {MAX_PIXELS} pixels") from None
+    except _DAMAGE as error:
         if isinstance(error, UserError):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"signal.path={str(path)!r} cannot be read: {reason}") from None
-    return torch.from_numpy(to_array(picture))
+        raise _path_error(path, f"cannot be read: {reason}") from None
+    return torch.from_numpy(_to_array(picture))
 
 
-def to_array(picture: Pillow.Image) -> NDArray[np.uint8]:
-    """Pixels (height, width, channels), copied in bands: Pillow's own conversion holds a second copy meanwhile."""
+def _path_error(path: Path, problem: str) -> OptionError:
+    return OptionError("path", str(path), problem)
+
+
+def _to_array(picture: Pillow.Image) -> NDArray[np.uint8]:
+    """Pixels (height, width, channels), copied in chunks of rows: Pillow's own conversion would hold a second copy."""
     width, height = picture.size
     pixels = np.empty((height, width, len(picture.getbands())), np.uint8)
-    for top in range(0, height, BAND):
-        band = picture.crop((0, top, width, min(top + BAND, height)))
-        pixels[top : top + BAND] = np.asarray(band).reshape(-1, width, pixels.shape[2])
+    for top in range(0, height, _ROWS_PER_CHUNK):
+        rows = picture.crop((0, top, width, min(top + _ROWS_PER_CHUNK, height)))
+        pixels[top : top + _ROWS_PER_CHUNK] = np.asarray(rows).reshape(-1, width, pixels.shape[2])
     return pixels
 
 
-def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
-    """Bring any mode to L, RGB or (with background None) RGBA."""
+def _flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
+    """Convert any mode to L, RGB or (with background None) RGBA."""
     if picture.mode.startswith("I"):
         return Pillow.fromarray((np.asarray(picture).clip(0, 65535) >> 8).astype(np.uint8))
     gray = picture.mode in ("1", "L", "LA")
@@ -116,22 +115,22 @@ def flatten(picture: Pillow.Image, background: str | None) -> Pillow.Image:
     return flat.convert("L" if gray else "RGB")
 
 
-def edit(
+def _edit(
     picture: Pillow.Image, crop: Sequence[int] | None, resize: Sequence[int] | None, max_pixels: int
 ) -> Pillow.Image:
     if crop is not None:
         width, height = picture.size
         if len(crop) != 4 or not (0 <= crop[0] < crop[2] <= width and 0 <= crop[1] < crop[3] <= height):
-            raise UserError(
-                f"signal.crop={list(crop)} must be [left, top, right, bottom] "
-                f"within {width} x {height} pixels"
+            raise OptionError(
+                "crop", list(crop), f"must be [left, top, right, bottom] within {width} x {height} pixels"
             )
         picture = picture.crop((crop[0], crop[1], crop[2], crop[3]))
     if resize is not None:
         if len(resize) != 2 or min(resize) < 1 or resize[0] * resize[1] > max_pixels:
-            raise UserError(
-                f"signal.resize={list(resize)} must be [width, height], both at least 1, "
-                f"and at most {max_pixels} pixels together"
+            raise OptionError(
+                "resize",
+                list(resize),
+                f"must be [width, height], both at least 1, and at most {max_pixels} pixels together",
             )
         picture = picture.resize((resize[0], resize[1]), Pillow.Resampling.BOX)
     return picture

@@ -1,25 +1,28 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from coordnet.coords import Domain
-from coordnet.errors import UserError
-from coordnet.ranges import MAX_SIDE, check_ranges
+from coordnet.errors import OptionError
+from coordnet.options import Range, validate_ranges
 from coordnet.signals.base import Signal
 from coordnet.signals.images.image import image_file, skimage_image
+
+_MAX_SIDE = 2048
+_Factors = Annotated[Sequence[int], Range(1, _MAX_SIDE, "pixels")]
 
 
 class Level(NamedTuple):
     """An image averaged over blocks.
 
     Attributes:
-        domain: Of the blocks, in the coordinates of the full image.
-        values: Row-major, (blocks, channels) in [0, 1].
-        covariance: (2, 2), that of a point drawn uniformly from a block: side^2 / 12 on the diagonal.
+        domain: The grid of blocks, in the coordinates of the full image.
+        values: (blocks, channels) in [0, 1], row by row.
+        covariance: (2, 2), the covariance of a point drawn uniformly from a block: side^2 / 12 on the diagonal.
     """
 
     domain: Domain
@@ -28,40 +31,41 @@ class Level(NamedTuple):
 
 
 class Multiscale(Signal):
-    """An image at several scales, each pixel known with its footprint: mip-NeRF's task (Barron et al. 2021) in 2-D.
+    """An image at several scales, each pixel with its footprint: mip-NeRF's task (Barron et al. 2021) in 2-D.
 
     At scale k an observation is the mean over a block of k x k pixels, at the block's center, with the covariance of
     a point drawn uniformly from the block. All trained scales are drawn equally often, whatever their number of pixels;
     mip-NeRF weights pixels by their area to the same end.
 
-    Scored by PSNR at each scale ("scale_4/psnr"); "train/psnr" and "test/psnr" are the means over the scales trained on
-    and held out. Scale is the only thing held out, so there are no validation samples.
-
     Args:
-        pixels: (height, width, channels) float in [0, 1], up to 2048 a side; cut at the right and the bottom to a
-            multiple of all factors.
-        factors: k of the scales that are trained on, at least one.
-        held_out: k of those that are only scored; none of `factors`.
+        pixels: (height, width, channels) float in [0, 1], up to 2048 pixels a side. The right and the bottom are cut
+            off to a multiple of all factors.
+        factors: k of the scales that are trained on; at least one factor.
+        eval_factors: k of the scales that are only evaluated; none of `factors`.
+
+    Raises:
+        OptionError: A factor is given twice, is outside its range, or does not fit the image.
     """
 
     value_range = (0.0, 1.0)
 
-    def __init__(
-        self, pixels: Tensor, factors: Sequence[int] = (1, 4), held_out: Sequence[int] = (2, 8)
-    ) -> None:
+    @validate_ranges
+    def __init__(self, pixels: Tensor, factors: _Factors = (1, 4), eval_factors: _Factors = (2, 8)) -> None:
         height, width, self.channels = pixels.shape
-        check_factors(factors, held_out)
-        block = math.lcm(*factors, *held_out)
-        if not block <= min(height, width) <= max(height, width) <= MAX_SIDE:
-            raise UserError(
-                f"signal.resize: {width} x {height} pixels must be at most {MAX_SIDE} a side, and at least "
-                f"{block}, the common multiple of signal.factors and signal.held_out"
+        _check_factors(factors, eval_factors)
+        block = math.lcm(*factors, *eval_factors)
+        if not block <= min(height, width) <= max(height, width) <= _MAX_SIDE:
+            raise OptionError(
+                "resize",
+                [width, height],
+                f"must be at most {_MAX_SIDE} pixels a side, and at least {block}, the common multiple of factors and "
+                "eval_factors",
             )
         pixels = pixels[: height // block * block, : width // block * block]
-        self.factors, self.held_out = list(factors), list(held_out)
-        self.domain = Domain((pixels.shape[1], pixels.shape[0]), train_stride=min(factors))
-        self.levels = {factor: make_level(pixels, factor) for factor in sorted([*factors, *held_out])}
-        # Each scale as often as the full image has pixels, a multiple of the number of its own.
+        self.factors, self.eval_factors = list(factors), list(eval_factors)
+        self.domain = Domain((pixels.shape[1], pixels.shape[0]), min(factors))
+        self.levels = {factor: _make_level(pixels, factor) for factor in sorted([*factors, *eval_factors])}
+        # Each scale has as many observations as the full image has pixels: a multiple of the pixels of the scale.
         self.num_observations = len(factors) * self.domain.num_samples
 
     def fingerprint(self) -> str:
@@ -82,47 +86,53 @@ class Multiscale(Signal):
         return {"coords": coords, "covariance": covariance, "value": value}
 
     def training_grid(self) -> Tensor:
-        """Of the finest scale."""
+        """The finest trained scale, (rows, columns, channels)."""
         level = self.levels[min(self.factors)]
         return level.values.reshape(*level.domain.size[::-1], self.channels)
 
 
-def check_factors(factors: Sequence[int], held_out: Sequence[int]) -> None:
-    check_ranges(multiscale, factors=factors, held_out=held_out)
-    for key, given in (("factors", factors), ("held_out", held_out)):
+def _check_factors(factors: Sequence[int], eval_factors: Sequence[int]) -> None:
+    for option, given in (("factors", factors), ("eval_factors", eval_factors)):
         if len(set(given)) < len(given):
-            raise UserError(f"signal.{key}={list(given)} must hold different numbers")
+            raise OptionError(option, list(given), "must hold different numbers")
     if not factors:
-        raise UserError("signal.factors=[] must hold at least one scale to train on")
-    if set(factors) & set(held_out):
-        raise UserError(f"signal.held_out={list(held_out)} must hold none of signal.factors={list(factors)}")
+        raise OptionError("factors", [], "must hold at least one scale to train on")
+    if set(factors) & set(eval_factors):
+        raise OptionError(
+            "eval_factors",
+            list(eval_factors),
+            f"must hold none of the trained scales, factors={list(factors)}",
+        )
 
 
-def make_level(pixels: Tensor, factor: int) -> Level:
-    """Averages over blocks of factor x factor pixels (height, width, channels), which must be whole."""
+def _make_level(pixels: Tensor, factor: int) -> Level:
+    """Averages of pixels (height, width, channels) over blocks of factor x factor pixels, without a remainder."""
     height, width, channels = (n // d for n, d in zip(pixels.shape, (factor, factor, 1), strict=True))
     means = pixels.reshape(height, factor, width, factor, channels).mean(dim=(1, 3))
-    # Blocks tile the same box as pixels do, so their centers are those of a smaller image.
+    # Blocks tile the same box as pixels do, so the centers of blocks are the pixel centers of a smaller image.
     domain = Domain((width, height))
     return Level(domain, means.reshape(-1, channels), torch.eye(2) * domain.spacing**2 / 12)
 
 
+@validate_ranges
 def multiscale(
     name: str = "astronaut",
     path: str | None = None,
-    resize: Sequence[int] | None = None,
-    factors: Sequence[int] = (1, 4),
-    held_out: Sequence[int] = (2, 8),
+    resize: Annotated[Sequence[int] | None, Range(1, _MAX_SIDE, "pixels", entries=2)] = None,
+    factors: _Factors = (1, 4),
+    eval_factors: _Factors = (2, 8),
 ) -> Multiscale:
     """A photograph at several scales.
 
     Args:
-        name: One of those that scikit-image carries.
-        path: A picture of the user's instead.
-        resize: (width, height) in pixels, at most 2048 each, by area averaging.
+        name: Name of a photograph that scikit-image carries.
+        path: File of a picture that replaces the photograph.
+        resize: (width, height) in pixels, by area averaging.
         factors: Sides, in pixels, of the blocks that the trained scales average over.
-        held_out: Those of the scales that are only scored.
+        eval_factors: Sides, in pixels, of the blocks of the scales that are only evaluated.
+
+    Raises:
+        UserError: The picture cannot be read, or an option is outside its range.
     """
-    check_ranges(multiscale, resize=resize, factors=factors, held_out=held_out)
     image = skimage_image(name, resize=resize) if path is None else image_file(path, resize=resize)
-    return Multiscale(image.values(image.pixels), factors, held_out)
+    return Multiscale(image.values(image.pixels), factors, eval_factors)

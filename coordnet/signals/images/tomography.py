@@ -1,14 +1,14 @@
-"""A slice seen through X-rays. The phantom is a sum of ellipses, whose line integrals are closed forms.
+"""A slice and its X-ray projections. The phantom is a sum of ellipses, whose line integrals are closed forms.
 
-Coordinates are those of images: x right and y down, in a box of [-1, 1]. Ellipses and the angles of projections
-are as in the literature, with y up and angles counter-clockwise: at angle theta the offset of the point (x, y)
-on the detector is s = x cos(theta) - y sin(theta).
+Coordinates follow images: x points right and y down, in a box of [-1, 1]. Ellipses and the angles of projections
+follow the literature: y points up and angles are counter-clockwise. At angle theta the offset of the point (x, y) on
+the detector is s = x cos(theta) - y sin(theta).
 """
 
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordnet.coords import Domain
-from coordnet.ranges import check_ranges
+from coordnet.options import Range, validate_ranges
 from coordnet.signals.base import Signal
 from coordnet.signals.images.analytic import SUBSAMPLES
 
@@ -27,12 +27,12 @@ class Ellipse(NamedTuple):
     """A constant on an ellipse, zero elsewhere.
 
     Attributes:
-        value: Adds to those of other ellipses.
+        value: Constant that is added to the values of other ellipses.
         a: Half axis along x, before the rotation.
-        b: Half axis along y.
-        x: Of the center.
-        y: Of the center, upwards.
-        angle: In degrees, counter-clockwise.
+        b: Half axis along y, before the rotation.
+        x: x coordinate of the center.
+        y: y coordinate of the center, upwards.
+        angle: Rotation in degrees, counter-clockwise.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Ellipse(NamedTuple):
     angle: float
 
     def at(self, x: Values, y: Values) -> Values:
-        """Values at points; y down."""
+        """Values at points, of the shape of x and y; y points down."""
         dx, dy, angle = x - self.x, -y - self.y, math.radians(self.angle)
         u = (dx * math.cos(angle) + dy * math.sin(angle)) / self.a
         v = (dy * math.cos(angle) - dx * math.sin(angle)) / self.b
@@ -59,7 +59,7 @@ class Ellipse(NamedTuple):
         return 2 * self.value * half_chord
 
 
-# Modified for contrast: P. A. Toft, "The Radon Transform", PhD thesis, 1996, table B.1.
+# The version with more contrast: P. A. Toft, "The Radon Transform", PhD thesis, 1996, table B.1.
 SHEPP_LOGAN = (
     Ellipse(1.0, 0.69, 0.92, 0, 0, 0),
     Ellipse(-0.8, 0.6624, 0.874, 0, -0.0184, 0),
@@ -75,24 +75,30 @@ SHEPP_LOGAN = (
 
 
 class Tomography(Signal):
-    """A 2-D slice, known by its exact integrals along parallel lines; by default the Shepp-Logan phantom.
+    """A 2-D slice, observed by exact integrals along parallel lines; the Shepp-Logan phantom is the default.
 
     Each projection has `size` lines, through the centers of detector bins that tile [-1, 1]. Lines are the chords
-    of the square box, not of the unit circle: nobody tells the field that the corners are empty.
+    of the square box, not of the unit circle, so the field has no hint that the corners are empty.
 
     Args:
-        size: Pixels per side of the reference slice, and bins of the detector, in [16, 1024].
-        num_angles: Projections, evenly over [0, 180) degrees, in [1, 2048].
-        ellipses: The phantom, inside the unit circle; their sum must lie in [0, 1].
+        size: Number of pixels per side of the reference slice, and of bins of the detector.
+        num_angles: Number of projections, evenly over [0, 180) degrees.
+        ellipses: The phantom, inside the unit circle; the sum of the ellipses must lie in [0, 1].
+
+    Raises:
+        OptionError: An option is outside its range.
     """
 
     value_range = (0.0, 1.0)
     channels = 1
 
+    @validate_ranges
     def __init__(
-        self, size: int = 128, num_angles: int = 20, ellipses: Sequence[Ellipse] = SHEPP_LOGAN
+        self,
+        size: Annotated[int, Range(16, 1024, "pixels")] = 128,
+        num_angles: Annotated[int, Range(1, 2048)] = 20,
+        ellipses: Sequence[Ellipse] = SHEPP_LOGAN,
     ) -> None:
-        check_ranges(Tomography, size=size, num_angles=num_angles)
         self.ellipses = ellipses
         self.domain = Domain((size, size))
         self.angles = np.arange(num_angles) * 180 / num_angles
@@ -102,12 +108,12 @@ class Tomography(Signal):
         self.sinogram = torch.from_numpy(self.integrals(angle, offset)).float()
 
     def axis(self) -> Values:
-        """Coordinates of pixel centers along an axis, and of the bins' centers along the detector: (size,)."""
+        """Coordinates (size,) of pixel centers along an axis, and of the centers of bins along the detector."""
         size = self.domain.size[0]
         return (2 * np.arange(size) + 1 - size) / size
 
     def integrals(self, angle: Values, offset: Values) -> Values:
-        """Exact line integrals at angles in degrees and offsets."""
+        """Exact integrals along the lines at angles in degrees and at offsets, which broadcast against each other."""
         return sum((ellipse.integral(angle, offset) for ellipse in self.ellipses), start=np.zeros(()))
 
     @cached_property

@@ -1,7 +1,8 @@
-"""A function on the unit sphere, such as a sky or a globe: coordinates are unit vectors, z toward the north pole."""
+"""A function on the unit sphere, such as a sky or a globe: coordinates are unit vectors, z points to the north pole."""
 
 import math
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -10,45 +11,49 @@ from scipy.special import sph_legendre_p_all
 from torch import Tensor
 
 from coordnet.coords import Domain, chunks
-from coordnet.ranges import check_ranges
+from coordnet.options import Range, check_number, validate_ranges
 from coordnet.signals.base import Signal
-from coordnet.signals.images.analytic import check_range
+from coordnet.signals.options import Seed
 
 Values = NDArray[np.floating]
 
-POINTS_PER_CHUNK = 4096
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+_POINTS_PER_CHUNK = 4096
+_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 class Sphere(Signal):
     """f(p) = sum_lm c_lm Y_lm(p), real spherical harmonics up to `degree` with independent c_lm ~ N(0, 1).
 
-    Observed at the n points of a Fibonacci lattice, and shifted and scaled so that the values there have mean 0 and
-    mean square 1. "test/nmse" is taken at n other points, drawn uniformly from the sphere; the score is taken on the
-    training points.
+    The observations are the values at the n points of a Fibonacci lattice, shifted and scaled so that the values there
+    have mean 0 and mean square 1. The test points are n other points, drawn uniformly from the sphere.
 
-    The domain is the cube around the sphere. A lattice point has 4 pi / n of the surface, so m = sqrt(n / pi) of them
+    The domain is the cube around the sphere. A lattice point has 4 pi / n of the surface, so m = sqrt(n / pi) points
     fit across the diameter, which makes the training Nyquist frequency m / 2. Degree l has l cycles around the sphere,
-    so l / pi across the diameter: the lattice can follow it up to l = pi m / 2 = sqrt(pi n) / 2.
+    so l / pi across the diameter: the lattice can resolve degrees up to l = pi m / 2 = sqrt(pi n) / 2.
 
     Args:
-        num_samples: n, in [16, 2^16].
-        degree: In [1, 32], and at most sqrt(pi n) / 2.
-        seed: Of the draws, at least 0.
+        num_samples: n.
+        degree: Highest degree of the harmonics, at most sqrt(pi n) / 2.
+        seed: Seed of the coefficients and of the test points.
 
     Raises:
-        UserError: Some option is outside these ranges.
+        OptionError: An option is outside its range.
     """
 
     channels = 1
     value_range = None
 
-    def __init__(self, num_samples: int = 4096, degree: int = 8, seed: int = 0) -> None:
-        check_ranges(Sphere, num_samples=num_samples, degree=degree, seed=seed)
+    @validate_ranges
+    def __init__(
+        self,
+        num_samples: Annotated[int, Range(16, 2**16)] = 4096,
+        degree: Annotated[int, Range(1, 32)] = 8,
+        seed: Seed = 0,
+    ) -> None:
         highest = math.floor(math.sqrt(math.pi * num_samples) / 2)
-        check_range("degree", degree, 1, highest, f"with signal.num_samples={num_samples}")
+        check_number("degree", degree, Annotated[int, Range(1, highest, f"at {num_samples} samples")])
         rng = np.random.default_rng(seed)
-        # Row l, column m; those with m > l, and the sines of m = 0, meet a wave that is 0.
+        # Row l, column m. Coefficients with m > l, and the sines of m = 0, multiply a wave that is 0.
         self.cosines, self.sines = rng.standard_normal((2, degree + 1, degree + 1))
         self.domain = Domain((max(2, round(math.sqrt(num_samples / math.pi))),) * 3)
         self.num_observations = num_samples
@@ -60,11 +65,11 @@ class Sphere(Signal):
         self.values = self.reference(self.points)
 
     def harmonics(self, points: Tensor) -> Values:
-        """The sum before it is shifted and scaled: (n,) at points (n, 3)."""
-        parts = [points[part].double().numpy() for part in chunks(len(points), POINTS_PER_CHUNK)]
-        return np.concatenate([self.harmonics_of_few(part) for part in parts])
+        """The sum before the shift and the scaling: (n,) at points (n, 3)."""
+        parts = [points[part].double().numpy() for part in chunks(len(points), _POINTS_PER_CHUNK)]
+        return np.concatenate([self._harmonics_of_chunk(part) for part in parts])
 
-    def harmonics_of_few(self, points: Values) -> Values:
+    def _harmonics_of_chunk(self, points: Values) -> Values:
         x, y, z = points.T
         count = len(self.cosines)
         # sqrt(2) N_lm P_lm(cos(polar)) for 0 <= m <= l, and 0 above; (l, m, n). Without the sqrt(2) where m = 0.
@@ -84,12 +89,13 @@ class Sphere(Signal):
 
     @cached_property
     def test_values(self) -> Tensor:
+        """The true values (n, 1) at the test points."""
         return self.reference(self.test_points)
 
 
 def fibonacci_lattice(num_points: int) -> Tensor:
-    """Points (n, 3) at heights z = 1 - (2 i + 1) / n, each turned on from the last by the golden angle."""
+    """Points (n, 3) at heights z = 1 - (2 i + 1) / n, each turned by the golden angle from the last."""
     i = torch.arange(num_points, dtype=torch.float64)
     z = 1 - (2 * i + 1) / num_points
-    radius, azimuth = (1 - z**2).sqrt(), GOLDEN_ANGLE * i
+    radius, azimuth = (1 - z**2).sqrt(), _GOLDEN_ANGLE * i
     return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=-1).float()

@@ -174,7 +174,7 @@ def test_exif_rotation_is_applied(save: Save, name: str, orientation: int) -> No
     upright = np.zeros((24, 40, 3), np.uint8)
     upright[:12] = 255
     upright[:, :8] = 128
-    # How the sensor saw it: the inverse of the turn that each orientation stands for.
+    # The pixels as the sensor recorded them: the inverse of the rotation of each orientation.
     stored = {
         1: upright,
         2: upright[:, ::-1],

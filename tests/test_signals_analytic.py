@@ -20,7 +20,7 @@ def gray(image: Image) -> np.ndarray:
 
 
 def crossings(x: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Where values cross 1/2, by linear interpolation between samples."""
+    """Positions at which values cross 1/2, by linear interpolation between samples."""
     v = values - 0.5
     i = np.flatnonzero(np.sign(v[:-1]) != np.sign(v[1:]))
     return x[i] + (x[i + 1] - x[i]) * v[i] / (v[i] - v[i + 1])

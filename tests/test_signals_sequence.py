@@ -104,7 +104,7 @@ def test_the_shape_does_not_depend_on_the_number_of_samples(kind: str) -> None:
     few, many = (
         sequence(n, kind, seed=2).reference(share * n - 0.5)[:, 0].double().numpy() for n in (512, 4096)
     )
-    # Only the shift and the scale that standardise the samples may differ, and those by the error of a 512-point mean.
+    # Only the shift and the scale that standardize the samples may differ, and those by the error of a 512-point mean.
     assert np.corrcoef(few, many)[0, 1] > 1 - 1e-6
     assert np.abs(few - many).max() < 0.02
 

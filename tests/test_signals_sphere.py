@@ -59,7 +59,7 @@ def test_the_energy_is_that_of_the_coefficients(degree: int) -> None:
 
 
 @pytest.mark.parametrize("num_samples, degree", [(16, 1), (500, 5), (4096, 8)])
-def test_the_truth_scores_zero_and_training_values_are_standardised(num_samples: int, degree: int) -> None:
+def test_the_truth_scores_zero_and_training_values_are_standardized(num_samples: int, degree: int) -> None:
     signal = Sphere(num_samples, degree)
     # Values are rounded to float32.
     evaluation = evaluate(signal, true_field(signal), unused)

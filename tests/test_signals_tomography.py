@@ -76,7 +76,7 @@ def test_a_centered_disc_looks_the_same_from_everywhere() -> None:
     assert sinogram.max() == pytest.approx(1, abs=1e-3)
 
 
-# What is observed
+# Observations
 
 
 def test_observations_are_angle_by_angle() -> None:

@@ -7,13 +7,13 @@ from coordnet.signals.spec import SignalSpec
 
 
 class Signal(ABC):
-    """Ground truth, and what is observed of it.
+    """Ground truth and its observations: data alone, without scores or pictures.
 
     Attributes:
-        domain: Where it lives.
-        channels: Values per point.
-        value_range: (low, high) that values lie in, or None if unbounded.
-        num_observations: How many there are to train on.
+        domain: The box that the signal is defined on.
+        channels: Number of values per point.
+        value_range: (low, high) that all values lie in; None if the values are unbounded.
+        num_observations: Number of observations to train on.
     """
 
     domain: Domain
@@ -23,19 +23,19 @@ class Signal(ABC):
 
     @abstractmethod
     def get_batch(self, index: Tensor) -> dict[str, Tensor]:
-        """The observations with index (n,) in [0, num_observations): inputs of the forward map and "value"."""
+        """The observations of an index (n,) in [0, num_observations): inputs of the forward map, and "value"."""
 
     def spec(self) -> SignalSpec:
         """The description that fields and displays are built from."""
         return SignalSpec(self.domain, self.channels, self.value_range)
 
     def fingerprint(self) -> str | None:
-        """A hash of data that came from a file; None where the config alone makes them."""
+        """A hash of data that come from a file; None if the config alone makes the data."""
         return None
 
     def training_grid(self) -> Tensor | None:
-        """What is trained on, (*reversed axes, channels), where it lies on a regular grid; None elsewhere.
+        """The training values (*reversed axes, channels) if they lie on a regular grid, else None.
 
-        Of a large signal it may be a part.
+        A large signal may return a part of the training values.
         """
         return None

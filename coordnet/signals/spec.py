@@ -199,7 +199,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_range(value: Any) -> bool:
-    """Whether a value is a pair of finite rising numbers."""
+    """True for a pair of finite rising numbers."""
     if not _is_list(value) or len(value) != 2:
         return False
     if not all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in value):

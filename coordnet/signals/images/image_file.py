@@ -42,7 +42,7 @@ def read_image(
         background: Color behind transparent files, "white" or "black"; None keeps opacity as a fourth channel.
         max_pixels: Limit of width times height. A larger file is refused by its header, before any pixel is decoded.
             The default is Pillow's own limit.
-        upright: Whether the EXIF rotation is applied.
+        upright: True applies the EXIF rotation.
 
     Raises:
         UserError: The file cannot be read by these rules.

@@ -18,7 +18,7 @@ from coordnet.signals.options import Seed
 Values = NDArray[np.floating]
 
 _POINTS_PER_CHUNK = 4096
-_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 class Sphere(Signal):
@@ -97,5 +97,5 @@ def fibonacci_lattice(num_points: int) -> Tensor:
     """Points (n, 3) at heights z = 1 - (2 i + 1) / n, each turned by the golden angle from the last."""
     i = torch.arange(num_points, dtype=torch.float64)
     z = 1 - (2 * i + 1) / num_points
-    radius, azimuth = (1 - z**2).sqrt(), _GOLDEN_ANGLE * i
+    radius, azimuth = (1 - z**2).sqrt(), GOLDEN_ANGLE * i
     return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=-1).float()

@@ -13,8 +13,8 @@ from coordnet.diagnostics.bands import (
     FLOOR,
     band_edges,
     band_errors,
+    band_history,
     band_powers,
-    history,
     sector_errors,
     steps_until_learned,
 )
@@ -25,9 +25,9 @@ from coordnet.diagnostics.spectrum_figure import (
     draw_band_powers,
     draw_history,
     draw_sectors,
-    percent,
-    place,
-    spread,
+    format_percent,
+    step_positions,
+    tick_steps,
 )
 from coordnet.evaluation.base import GridComparison
 from coordnet.runs import metrics_file
@@ -87,7 +87,7 @@ def test_names_sort_by_frequency_and_are_read_back() -> None:
     assert bands.names == sorted(bands.names)
     assert "0032-0037.5" in bands.names and "0037.5-0064" in bands.names and "0002-0004" in bands.names
     rows = [{"step": step, "train/psnr": 1.0, **bands.metrics()} for step in (0.0, 10.0)]
-    steps, edges, errors = history(rows)
+    steps, edges, errors = band_history(rows)
     assert steps.tolist() == [0, 10]
     assert edges.tolist() == bands.edges.tolist()
     assert errors == pytest.approx(np.stack([bands.relative] * 2, axis=1))
@@ -95,7 +95,7 @@ def test_names_sort_by_frequency_and_are_read_back() -> None:
 
 def test_history_of_a_run_without_bands_is_empty() -> None:
     for rows in ([], [{"step": 0.0, "train/nmse": 1.0}]):
-        _, edges, errors = history(rows)
+        _, edges, errors = band_history(rows)
         assert len(edges) == 0 and len(errors) == 0
 
 
@@ -115,7 +115,7 @@ def test_the_bands_errors_add_up_to_the_mean_square_error(shape: tuple[int, ...]
 def test_folding_in_chunks_changes_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     given = noise(*shape), noise(*shape, seed=1), max(shape[:-1]) / 2, max(shape[:-1]) / 4
     whole = band_errors(*given)
-    monkeypatch.setattr(module, "WAVES_PER_CHUNK", 40)
+    monkeypatch.setattr(module, "_WAVES_PER_CHUNK", 40)
     parts = band_errors(*given)
     assert parts.error == pytest.approx(whole.error, rel=1e-12)
 
@@ -432,7 +432,7 @@ def test_pictures_by_frequency_are_files_and_in_tensorboard(run: Path) -> None:
 
 def test_cells_tile_the_axis_of_steps_and_hold_their_step() -> None:
     steps = np.array([0.0, 10, 20, 50, 100])
-    borders, at = cell_borders(steps), place(steps)
+    borders, at = cell_borders(steps), step_positions(steps)
     assert (np.diff(borders) > 0).all() and len(borders) == 6
     assert ((borders[:-1] < at) & (at < borders[1:])).all()
     assert at[1:] == pytest.approx(np.log10(steps[1:]))
@@ -440,9 +440,9 @@ def test_cells_tile_the_axis_of_steps_and_hold_their_step() -> None:
 
 def test_labeled_steps_are_apart_and_end_with_the_last() -> None:
     steps = np.array([0, *range(10, 1000, 10), 1000.0])
-    chosen = spread(steps)
+    chosen = tick_steps(steps)
     assert chosen[-1] == 1000 and set(chosen) <= set(steps) and 4 < len(chosen) < 12
-    assert np.diff(place(chosen)).min() > 0.2
+    assert np.diff(step_positions(chosen)).min() > 0.2
 
 
 def test_errors_are_spoken_of_in_decibels() -> None:
@@ -451,7 +451,7 @@ def test_errors_are_spoken_of_in_decibels() -> None:
 
 @pytest.mark.parametrize("share, text", [(0, "0"), (5e-5, "< 0.01 %"), (0.123, "12 %"), (0.0021, "0.21 %")])
 def test_shares_are_short(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert format_percent(share) == text
 
 
 def test_pictures_show_the_errors_they_are_given() -> None:

@@ -281,7 +281,7 @@ def test_every_domain_gets_a_report_and_a_picture(domain: Domain) -> None:
 
 
 def test_a_single_sample_is_refused_in_one_line() -> None:
-    with pytest.raises(UserError, match=r"^signal: \(1, 1\) holds one sample"):
+    with pytest.raises(UserError, match=r"^signal: the size \(1, 1\) is a single sample"):
         measure_encoding(basic(Domain((1, 1))), Domain((1, 1)))
 
 

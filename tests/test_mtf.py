@@ -66,7 +66,7 @@ def test_a_grating_keeps_what_a_gaussian_blur_leaves_of_it(wave: tuple[int, int]
     assert evaluate(image, blurred).metrics["wave/contrast"] == pytest.approx(expected, abs=1e-5)
     found = curve(image, blurred)
     assert found.frequency == pytest.approx([frequency], rel=1e-6)
-    assert found.contrast == pytest.approx([expected], abs=1e-5)
+    assert found.gain == pytest.approx([expected], abs=1e-5)
     assert found.direction == pytest.approx(math.degrees(math.atan2(wave[1], wave[0])) % 180, abs=1e-4)
 
 
@@ -80,7 +80,7 @@ def test_a_zone_plate_shows_the_mtf_of_a_gaussian_blur_at_each_frequency(sigma: 
     inside = found.frequency < 0.9 * image.domain.nyquist
     expected = np.exp(-2 * np.pi**2 * sigma**2 * (found.frequency / size) ** 2)
     assert inside.sum() > 8
-    assert found.contrast[inside] == pytest.approx(expected[inside], abs=0.03)
+    assert found.gain[inside] == pytest.approx(expected[inside], abs=0.03)
     for part in found.by_sector:
         assert part[inside] == pytest.approx(expected[inside], abs=0.05)
 
@@ -100,7 +100,7 @@ def test_rings_hold_all_pixels_and_grow_in_frequency(size: int, train_stride: in
     assert (np.diff(found.frequency) > 0).all()
     # The mean of the squares over rings of many pixels each, at most f sqrt(2) in the corners.
     assert found.frequency[-1] < math.sqrt(2) * image.domain.nyquist
-    assert found.contrast == pytest.approx(0.3, rel=1e-5)
+    assert found.gain == pytest.approx(0.3, rel=1e-5)
     known = np.isfinite(found.by_sector)
     assert known.any() and found.by_sector[known] == pytest.approx(0.3, rel=1e-5)
 

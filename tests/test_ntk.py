@@ -102,12 +102,12 @@ def test_the_kernel_is_the_gram_matrix_of_the_jacobian(name: str) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("budget", [1, 900, 10**9])
-def test_blocks_of_any_size_give_the_same_kernel(budget: int, full: bool) -> None:
+@pytest.mark.parametrize("max_entries", [1, 900, 10**9])
+def test_blocks_of_any_size_give_the_same_kernel(max_entries: int, full: bool) -> None:
     torch.manual_seed(0)
     network, x = Mlp(2, 3, depth=2, width=8, skip=1).double(), points(7)
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
-    blocks = jacobian_kernel(network, weights, x, full=full, budget=budget)
+    blocks = jacobian_kernel(network, weights, x, full=full, max_entries=max_entries)
     torch.testing.assert_close(blocks, tangent_kernel(network, x, full=full), rtol=1e-12, atol=1e-12)
 
 

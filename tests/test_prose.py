@@ -59,15 +59,6 @@ NOT_YET = frozenset(
         coordnet/config/shipped.py
         coordnet/console.py
         coordnet/coords.py
-        coordnet/diagnostics/bands.py
-        coordnet/diagnostics/encoding_figure.py
-        coordnet/diagnostics/encoding_report.py
-        coordnet/diagnostics/mtf.py
-        coordnet/diagnostics/ntk.py
-        coordnet/diagnostics/proposal.py
-        coordnet/diagnostics/sines.py
-        coordnet/diagnostics/spectrum.py
-        coordnet/diagnostics/spectrum_figure.py
         coordnet/encodings/composite.py
         coordnet/encodings/factorized_grid.py
         coordnet/encodings/fourier.py

@@ -1,8 +1,8 @@
-"""Which frequencies a prediction has right: errors by octave, by direction, and by step.
+"""Errors of a prediction by frequency: by octave, by direction, and by step.
 
-Of samples on a grid with any number of axes, by DCT-II: the bands add up to the whole error, and borders do not leak
-into high bands, as they do where a Fourier transform joins opposite sides. Frequencies are radial, in cycles across
-the domain.
+The samples lie on a grid with any number of axes and are transformed by DCT-II. The errors of the bands add up to the
+whole error. Borders do not leak into high bands, unlike those of a Fourier transform, which joins opposite sides.
+Frequencies are radial, in cycles across the domain.
 """
 
 import math
@@ -15,30 +15,32 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coordnet.coords import chunks
-from coordnet.diagnostics.spectrum import axis_frequencies, wave_power
+from coordnet.diagnostics.spectrum import axis_frequencies, format_frequency, wave_power
 
 Values = NDArray[np.floating]
 
-# A band with less than this share of the target's energy counts as having it: an error in an empty band is measured
-# against something, and rounding there is no error.
+# Relative errors divide by at least this share of the target's total energy, so that rounding in an empty band does not
+# count as an error.
 FLOOR = 1e-4
-# A band is learned where its error energy is below this share of its target's.
+# A band is learned if its error energy is below this share of its target energy.
 LEARNED = 0.1
-# Of 90 degrees; an odd number has one around the diagonals, as it has one at each axis.
+# Number of equal parts of 90 degrees; an odd number has one part around the diagonals.
 SECTORS = 9
 
-WAVES_PER_CHUNK = 2**18
+# Waves whose bands are computed at once.
+_WAVES_PER_CHUNK = 2**18
 
 
 class Bands(NamedTuple):
     """Error and target by octave.
 
     Attributes:
-        edges: (k + 1,). 0, 2, 4, 8, ... and the training Nyquist frequency; band i is [edges[i], edges[i + 1]).
-        nyquist: That of the training samples.
-        error: (k,), the mean square error that each band has, over all samples and channels. They add up to the
-            mean square error; the mean's is in the first band.
-        target: (k,), likewise the target's variance.
+        edges: Edges (k + 1,) in cycles across the domain: 0, 2, 4, 8, ... and the training Nyquist frequency. Band i
+            is [edges[i], edges[i + 1]).
+        nyquist: Training Nyquist frequency in cycles across the domain.
+        error: Share (k,) of each band in the mean square error over all samples and channels. The first band includes
+            the error of the mean.
+        target: Share (k,) of each band in the target's variance.
     """
 
     edges: Values
@@ -48,32 +50,35 @@ class Bands(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """Such as 0008-0016, so that they sort by frequency."""
-        return [f"{padded(low)}-{padded(high)}" for low, high in pairwise(self.edges)]
+        """Names such as 0008-0016, whose alphabetical order is the order of frequencies."""
+        return [
+            f"{format_frequency(low, 4)}-{format_frequency(high, 4)}" for low, high in pairwise(self.edges)
+        ]
 
     @property
     def total(self) -> float:
-        """The target's variance, or 1 where it is constant."""
+        """Variance of the target, or 1 for a constant target."""
         return float(self.target.sum()) or 1.0
 
     @property
     def relative(self) -> Values:
-        """(k,), error over target: 0 is perfect, 1 is what the target's mean scores, or noise of equal energy."""
-        return self.over_target(self.error, self.target)
+        """Error over target (k,): 0 is perfect, and 1 is the score of the target's mean or of noise of equal energy."""
+        return self._over_target(self.error, self.target)
 
     @property
     def psnr(self) -> Values:
-        """(k,), -10 log10 of `error`: what the PSNR of data range 1 would be if this band alone were wrong."""
+        """Minus 10 log10 of `error` (k,): the PSNR with data range 1 if only this band were wrong."""
         with np.errstate(divide="ignore"):
             return -10 * np.log10(self.error)
 
-    def over_target(self, error: Values, target: Values) -> Values:
+    def _over_target(self, error: Values, target: Values) -> Values:
         return error / np.maximum(target, FLOOR * self.total)
 
     def metrics(self) -> dict[str, float]:
-        """band_error and band_psnr of each band, and the errors below ("in") and from the training Nyquist ("out").
+        """Return band_error and band_psnr of each band, and the errors below and above the training Nyquist frequency.
 
-        There is no "out" where the grid has no wave there.
+        band_error/in is the error below the training Nyquist frequency and band_error/out the error from there on. A
+        grid without waves above the training Nyquist frequency has no band_error/out.
         """
         inside = self.edges[1:] <= self.nyquist
         named = {f"band_error/{name}": value for name, value in zip(self.names, self.relative, strict=True)}
@@ -81,95 +86,98 @@ class Bands(NamedTuple):
         for name, side in (("in", inside), ("out", ~inside)):
             if side.any():
                 error, target = self.error[side].sum(), self.target[side].sum()
-                named[f"band_error/{name}"] = self.over_target(error, target)
+                named[f"band_error/{name}"] = self._over_target(error, target)
         return {name: float(value) for name, value in named.items()}
 
 
 def band_errors(prediction: Values, target: Values, nyquist: float, training_nyquist: float) -> Bands:
-    """Fold the error's and the target's waves into octaves, split at the training Nyquist frequency.
+    """Sum the powers of the error's and the target's waves in octaves, split at the training Nyquist frequency.
 
     Args:
-        prediction: (*axes, channels), samples on a regular grid.
-        target: Likewise.
-        nyquist: Of this grid, in cycles across the domain, the same along each axis.
-        training_nyquist: Of the samples that were trained on.
+        prediction: Samples (*axes, channels) on a regular grid.
+        target: Samples of the same shape.
+        nyquist: Nyquist frequency of this grid in cycles across the domain, the same along each axis.
+        training_nyquist: Nyquist frequency of the training samples in cycles across the domain.
     """
-    edges = band_edges(highest(target.shape[:-1], nyquist), training_nyquist)
+    edges = band_edges(_highest(target.shape[:-1], nyquist), training_nyquist)
     error = wave_power(prediction - target)
     return Bands(
         edges,
         training_nyquist,
-        fold(error, nyquist, edges)[:, 0] / target.shape[-1],
-        fold(centered_power(target), nyquist, edges)[:, 0] / target.shape[-1],
+        _fold(error, nyquist, edges)[:, 0] / target.shape[-1],
+        _fold(_centered_power(target), nyquist, edges)[:, 0] / target.shape[-1],
     )
 
 
 def band_powers(samples: Values, nyquist: float, edges: Values) -> Values:
-    """(k,), the variance of samples (*axes, channels) that each band has, per channel."""
-    return fold(centered_power(samples), nyquist, edges)[:, 0] / samples.shape[-1]
+    """Return the share (k,) of each band in the variance of samples (*axes, channels), averaged over channels."""
+    return _fold(_centered_power(samples), nyquist, edges)[:, 0] / samples.shape[-1]
 
 
 def sector_errors(
     prediction: Values, target: Values, nyquist: float, training_nyquist: float, sectors: int = SECTORS
 ) -> tuple[Values, Values]:
-    """The relative error by octave and by direction of the wave vector, of images.
+    """Return the relative error of images by octave and by direction of the wave vector.
 
-    A coefficient of the DCT stands for waves in four directions that mirror each other at the axes, so directions are
-    folded into [0, 90] degrees: 0 is a wave along x (vertical stripes), 90 along y, and 45 both diagonals. The mean,
-    which has no direction, is left out. The floor of `Bands` is divided evenly among a band's sectors.
+    A coefficient of the DCT belongs to waves in four directions that mirror each other at the axes. So directions are
+    folded into [0, 90] degrees: 0 is a wave along x (vertical stripes), 90 is a wave along y, and 45 is both diagonals.
+    The mean has no direction and is left out. FLOOR is divided evenly among the sectors of a band.
 
     Args:
-        prediction: (height, width, channels).
-        target: Likewise.
-        nyquist: As in `band_errors`.
-        training_nyquist: Likewise.
-        sectors: Equal parts of 90 degrees.
+        prediction: Image (height, width, channels).
+        target: Image of the same shape.
+        nyquist: Nyquist frequency of the images in cycles across the domain.
+        training_nyquist: Nyquist frequency of the training samples in cycles across the domain.
+        sectors: Number of equal parts of 90 degrees.
 
     Returns:
-        The edges (k + 1,) and the errors (k, sectors), NaN where no wave of the grid lies.
+        The edges (k + 1,) and the errors (k, sectors); NaN for sectors without waves.
     """
-    edges = band_edges(highest(target.shape[:-1], nyquist), training_nyquist)
+    edges = band_edges(_highest(target.shape[:-1], nyquist), training_nyquist)
     error, power = (
-        fold(centered_power(values), nyquist, edges, sectors) for values in (prediction - target, target)
+        _fold(_centered_power(values), nyquist, edges, sectors) for values in (prediction - target, target)
     )
-    count = fold(np.broadcast_to(1.0, target.shape[:-1]), nyquist, edges, sectors)
+    count = _fold(np.broadcast_to(1.0, target.shape[:-1]), nyquist, edges, sectors)
     relative = error / np.maximum(power, FLOOR / sectors * (power.sum() or 1.0))
     return edges, np.where(count > 0, relative, np.nan)
 
 
-def centered_power(samples: Values) -> Values:
-    """`wave_power` without that of the mean; 0 where all that is left is the rounding of a constant."""
+def _centered_power(samples: Values) -> Values:
+    """Return `wave_power` with the mean's power set to 0; all 0 if the rest is rounding of a constant."""
     power = wave_power(samples)
     mean = float(power.flat[0])
     power.flat[0] = 0
     return power if power.sum() > (16 * np.finfo(power.dtype).eps) ** 2 * mean else np.zeros_like(power)
 
 
-def highest(shape: Sequence[int], nyquist: float) -> float:
-    """The largest radial frequency on a grid."""
+def _highest(shape: Sequence[int], nyquist: float) -> float:
+    """Return the largest radial frequency on a grid."""
     return math.hypot(*(float(f[-1]) for f in axis_frequencies(shape, nyquist)))
 
 
 def band_edges(top: float, nyquist: float) -> Values:
-    """0, 2, 4, 8, ... and `nyquist`, up to the first that is above `top`."""
+    """Return 0, 2, 4, 8, ... and `nyquist`, up to the first edge above `top`."""
     octaves = 2.0 ** np.arange(1, max(1, math.floor(math.log2(max(top, 1))) + 1) + 1)
     edges = np.unique([0.0, *octaves, nyquist])
     return edges[: np.searchsorted(edges, top, side="right") + 1]
 
 
-def fold(power: Values, nyquist: float, edges: Values, sectors: int = 1) -> Values:
-    """Sums over bands and equal sectors of [0, 90] degrees, (k, sectors), of the powers (*axes,) of DCT-II waves.
+def _fold(power: Values, nyquist: float, edges: Values, sectors: int = 1) -> Values:
+    """Sum the powers (*axes,) of DCT-II waves over bands and equal sectors of [0, 90] degrees.
 
-    More than one sector takes two axes.
+    More than one sector requires two axes.
+
+    Returns:
+        The sums (k, sectors).
     """
     shape = (len(edges) - 1, sectors)
     along = np.ix_(*axis_frequencies(power.shape, nyquist))
-    rows = max(1, WAVES_PER_CHUNK * len(power) // power.size)
+    rows = max(1, _WAVES_PER_CHUNK * len(power) // power.size)
     sums = np.zeros(math.prod(shape))
     for part in chunks(len(power), rows):
         some = (along[0][part], *along[1:])
         frequency = np.sqrt(sum(f**2 for f in some))
-        # The highest is below the last edge but for rounding.
+        # Rounding can lift the highest frequency above the last edge.
         place = (np.searchsorted(edges, frequency, side="right") - 1).clip(max=shape[0] - 1)
         if sectors > 1:
             y, x = some
@@ -179,16 +187,11 @@ def fold(power: Values, nyquist: float, edges: Values, sectors: int = 1) -> Valu
     return sums.reshape(shape)
 
 
-def padded(frequency: float) -> str:
-    """8 as 0008 and 5.5 as 0005.5."""
-    whole, point, fraction = f"{frequency:g}".partition(".")
-    return f"{whole:0>4}{point}{fraction}"
+def band_history(rows: Sequence[Mapping[str, float]]) -> tuple[Values, Values, Values]:
+    """Read band errors from rows of metrics.csv.
 
-
-def history(rows: Sequence[Mapping[str, float]]) -> tuple[Values, Values, Values]:
-    """Band errors from rows of metrics.csv: the steps (n,), the edges (k + 1,) and the relative errors (k, n).
-
-    Without rows or bands there is no edge.
+    Returns:
+        The steps (n,), the edges (k + 1,) and the relative errors (k, n). Without rows or bands, the edges are empty.
     """
     found = [re.fullmatch(r"band_error/([\d.]+)-([\d.]+)", name) for name in (rows[0] if rows else ())]
     bands = [match for match in found if match]
@@ -202,17 +205,17 @@ def history(rows: Sequence[Mapping[str, float]]) -> tuple[Values, Values, Values
 
 
 def steps_until_learned(steps: ArrayLike, errors: ArrayLike, threshold: float = LEARNED) -> float | None:
-    """The first evaluated step from which on the error stays below the threshold.
+    """Return the first evaluated step from which on the error stays below the threshold.
 
-    A dip that is lost again does not count, so a longer record may move the step of a band that is not safe yet.
+    A later error above the threshold cancels an earlier dip. So a longer record can move the step.
 
     Args:
-        steps: (n,), rising.
-        errors: (n,), the relative error at each; NaN is not below anything.
-        threshold: On the relative error: 0.1 leaves a tenth of the energy, an amplitude within about a third.
+        steps: Evaluated steps (n,), rising.
+        errors: Relative errors (n,); NaN counts as above the threshold.
+        threshold: Limit of the relative error. 0.1 is a tenth of the energy, about a third of the amplitude.
 
     Returns:
-        None where the last error is not below the threshold.
+        The step, or None if the last error is not below the threshold.
     """
     late = np.flatnonzero(~(np.asarray(errors) < threshold))
     first = late[-1] + 1 if len(late) else 0

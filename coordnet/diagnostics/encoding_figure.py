@@ -1,4 +1,4 @@
-"""The report on an encoding as one picture."""
+"""A figure of the measurements of an encoding."""
 
 from textwrap import fill
 
@@ -13,44 +13,44 @@ from coordnet.diagnostics.encoding_report import Report
 from coordnet.encodings.base import Encoding
 from coordnet.viz import Picture, figure_to_image
 
-MOST_POSITIONS = 512
-# Of a line of the title.
-LETTERS = 150
+_MAX_POSITIONS = 512
+# Letters in a line of the title.
+_LETTERS = 150
 
 
 def draw_encoding(title: str, encoding: Encoding, domain: Domain, report: Report) -> Picture:
-    """Six panels: features along x, their spectrum beside the signal's, kernel, step response, Gram matrix, shift.
+    """Draw six panels: features along x, frequencies, kernel, step response, Gram matrix, and shift.
 
     Args:
-        title: Names the encoding and the signal.
-        encoding: On `domain`.
-        domain: Of the signal.
-        report: As `measure_encoding` made it, with the entry "signal" added where the signal's spectrum is known.
+        title: Title that names the encoding and the signal.
+        encoding: Encoding of coordinates of `domain`.
+        domain: Domain of the signal.
+        report: Result of `measure_encoding`, with an entry "signal" if the spectrum of the signal is known.
     """
     figure = Figure(figsize=(15, 8), dpi=90, layout="constrained")
-    figure.suptitle(fill(title, LETTERS))
+    figure.suptitle(fill(title, _LETTERS))
     axes = figure.subplots(2, 3)
-    draw_features(axes[0, 0], encoding, domain, report)
-    draw_frequencies(axes[0, 1], report)
-    draw_kernel(axes[0, 2], report)
-    draw_response(axes[1, 0], report)
-    draw_eigenvalues(axes[1, 1], report)
-    draw_shift(axes[1, 2], report)
+    _draw_features(axes[0, 0], encoding, domain, report)
+    _draw_frequencies(axes[0, 1], report)
+    _draw_kernel(axes[0, 2], report)
+    _draw_response(axes[1, 0], report)
+    _draw_eigenvalues(axes[1, 1], report)
+    _draw_shift(axes[1, 2], report)
     return figure_to_image(figure)
 
 
-def along_x(domain: Domain) -> Tensor:
-    """Coordinates (n, dim) of neighboring samples through the center, along the first axis."""
+def _coords_along_x(domain: Domain) -> Tensor:
+    """Return coordinates (n, dim) of neighboring samples through the center, along the first axis."""
     n = domain.size[0]
-    index = (torch.tensor(domain.size) // 2).repeat(min(n, MOST_POSITIONS), 1)
-    index[:, 0] = max(0, n - MOST_POSITIONS) // 2 + torch.arange(len(index))
+    index = (torch.tensor(domain.size) // 2).repeat(min(n, _MAX_POSITIONS), 1)
+    index[:, 0] = max(0, n - _MAX_POSITIONS) // 2 + torch.arange(len(index))
     return domain.index_to_coords(index)
 
 
-def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:
-    features = encoding(along_x(domain)).detach().numpy()
+def _draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report) -> None:
+    features = encoding(_coords_along_x(domain)).detach().numpy()
     scale = np.maximum(np.abs([report["range"]["min"], report["range"]["max"]]).max(axis=0), 1e-12)
-    left = max(0, domain.size[0] - MOST_POSITIONS) // 2
+    left = max(0, domain.size[0] - _MAX_POSITIONS) // 2
     extent = (float(left), float(left + len(features)), features.shape[1] - 0.5, -0.5)
     axes.imshow(features.T / scale[:, None], aspect="auto", cmap="RdBu", vmin=-1, vmax=1, extent=extent)
     axes.set(
@@ -60,7 +60,7 @@ def draw_features(axes: Axes, encoding: Encoding, domain: Domain, report: Report
     )
 
 
-def draw_frequencies(axes: Axes, report: Report) -> None:
+def _draw_frequencies(axes: Axes, report: Report) -> None:
     found = report["frequencies"]
     axes.set(title="frequencies", xlabel="cycles across the domain")
     axes.set_xscale("log", base=2)
@@ -91,20 +91,22 @@ def draw_frequencies(axes: Axes, report: Report) -> None:
         axes.text(0.5, 0.5, "no waves", transform=axes.transAxes, ha="center")
 
 
-def draw_kernel(axes: Axes, report: Report) -> None:
+def _draw_kernel(axes: Axes, report: Report) -> None:
     kernel = report["kernel"]
     axes.plot(kernel["distance"], kernel["value"], linewidth=1)
     axes.axhline(0, color="gray", linewidth=0.5)
-    how = "closed form" if kernel["closed_form"] else "mean over positions"
+    source = "closed form" if kernel["closed_form"] else "mean over positions"
     shift = "shift (training samples)"
     if kernel["width"] is not None:
         axes.axvline(kernel["width"], color="tab:red", linewidth=1)
         axes.set_xlim(0, min(max(16.0, 12 * kernel["width"]), kernel["distance"][-1]))
         shift += f"; half width {kernel['width']:.3g}"
-    axes.set(title=f"kernel along x ({how})", xlabel=shift, ylabel="gamma(x) . gamma(x + shift), normalized")
+    axes.set(
+        title=f"kernel along x ({source})", xlabel=shift, ylabel="gamma(x) . gamma(x + shift), normalized"
+    )
 
 
-def draw_response(axes: Axes, report: Report) -> None:
+def _draw_response(axes: Axes, report: Report) -> None:
     response = np.array(report["step_response"])
     axes.semilogy(np.maximum(response, 1e-8), ".", markersize=4, label="step of one training sample along x")
     axes.semilogy(np.maximum(report["range"]["std"], 1e-8), "_", color="gray", label="standard deviation")
@@ -112,7 +114,7 @@ def draw_response(axes: Axes, report: Report) -> None:
     axes.legend(loc="lower left", fontsize=8)
 
 
-def draw_eigenvalues(axes: Axes, report: Report) -> None:
+def _draw_eigenvalues(axes: Axes, report: Report) -> None:
     gram = report["gram"]
     eigenvalues = np.maximum(np.array(gram["eigenvalues"]) / gram["eigenvalues"][0], 1e-20)
     axes.semilogy(eigenvalues, ".", markersize=4)
@@ -124,7 +126,7 @@ def draw_eigenvalues(axes: Axes, report: Report) -> None:
     )
 
 
-def draw_shift(axes: Axes, report: Report) -> None:
+def _draw_shift(axes: Axes, report: Report) -> None:
     names = ("linear", "affine", "rotation")
     for i, shift in enumerate(report["shift"]):
         values = [max(shift[name], 1e-16) if shift[name] is not None else np.nan for name in names]

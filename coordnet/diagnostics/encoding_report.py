@@ -1,4 +1,4 @@
-"""What an encoding does to coordinates, measured before anything is trained.
+"""Properties of an encoding, measured before training.
 
 `measure_encoding` returns plain numbers and lists. Distances along an axis are in training samples unless noted;
 frequencies are in cycles across the domain.
@@ -21,49 +21,54 @@ from coordnet.errors import UserError
 Report = dict[str, Any]
 Array = NDArray[np.floating]
 
-MOST_SAMPLES = 2048
-# Wider encodings are not fitted by a matrix, and their Gram matrix is taken over as many samples; narrower over more.
-MOST_FEATURES = 1024
-ANGLES = (0.0, 22.5, 45.0, 67.5, 90.0)
+_MAX_SAMPLES = 2048
+# No maps are fitted to wider encodings, and their Gram matrix uses this number of samples; others use more samples.
+_MAX_FEATURES = 1024
+# Degrees from the first axis toward the second.
+_ANGLES = (0.0, 22.5, 45.0, 67.5, 90.0)
 
 
 @torch.no_grad()
 def measure_encoding(encoding: Encoding, domain: Domain, seed: int = 0) -> Report:
-    """All that is known of an encoding on a domain.
+    """Measure an encoding on a domain.
 
     Args:
-        encoding: Maps coordinates of the domain to features.
-        domain: Gives samples and the training Nyquist frequency.
-        seed: Of the positions at which properties are measured.
+        encoding: Encoding from coordinates of the domain to features.
+        domain: Domain with the samples and the training Nyquist frequency.
+        seed: Seed of the positions at which properties are measured.
+
+    Returns:
+        Formula, sizes, frequencies, ranges, step response, kernel, Lipschitz constant, nearest features, Gram matrix
+        and residuals of shifts.
 
     Raises:
-        UserError: The domain holds a single sample.
+        UserError: The domain has a single sample.
     """
     if domain.num_samples < 2:
         raise UserError(
-            f"signal: {domain.size} holds one sample; an encoding is measured between two and more"
+            f"signal: the size {domain.size} is a single sample; an encoding is measured between two samples or more"
         )
     exact = copy.deepcopy(encoding).double()
     generator = torch.Generator().manual_seed(seed)
-    anywhere = random_points(domain, MOST_SAMPLES, generator)
+    anywhere = _random_points(domain, _MAX_SAMPLES, generator)
     return {
         "formula": encoding.formula(),
         "features": encoding.out_dim,
         "parameters": sum(p.numel() for p in encoding.parameters()),
         "bytes_per_sample": 4 * encoding.out_dim,
-        "frequencies": frequencies(encoding, domain),
-        "range": feature_range(exact, anywhere),
-        "step_response": step_response(exact, domain, anywhere),
-        "kernel": kernel(exact, domain, anywhere),
-        "lipschitz": lipschitz(exact, domain, anywhere[:128]),
-        "nearest": nearest(encoding, exact, domain),
+        "frequencies": _frequencies(encoding, domain),
+        "range": _feature_range(exact, anywhere),
+        "step_response": _step_response(exact, domain, anywhere),
+        "kernel": _kernel(exact, domain, anywhere),
+        "lipschitz": _lipschitz(exact, domain, anywhere[:128]),
+        "nearest": _nearest(encoding, exact, domain),
         "gram": gram(exact, domain, generator),
-        "shift": shifts(exact, domain, generator),
+        "shift": _shifts(exact, domain, generator),
     }
 
 
-def random_points(domain: Domain, count: int, generator: torch.Generator, margin: float = 0.0) -> Tensor:
-    """Points (count, dim) float64 anywhere in the domain, at least `margin` off the high end of the first axis."""
+def _random_points(domain: Domain, count: int, generator: torch.Generator, margin: float = 0.0) -> Tensor:
+    """Draw points (count, dim), float64, in the domain, at least `margin` below the upper end of the first axis."""
     extent = torch.tensor(domain.extent, dtype=torch.float64)
     share = torch.rand(count, domain.dim, generator=generator, dtype=torch.float64)
     points = (2 * share - 1) * extent
@@ -71,13 +76,14 @@ def random_points(domain: Domain, count: int, generator: torch.Generator, margin
     return points
 
 
-def training_spacing(domain: Domain) -> float:
+def _training_spacing(domain: Domain) -> float:
+    """Return the distance between neighboring training samples."""
     return domain.spacing * domain.train_stride
 
 
 def displacement(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
-    """A step (*, dim) of a length in training samples, from the first axis toward the second."""
-    length = torch.as_tensor(distance, dtype=torch.float64)[..., None] * training_spacing(domain)
+    """Return a displacement (*, dim) of a length in training samples, at an angle from the first axis to the second."""
+    length = torch.as_tensor(distance, dtype=torch.float64)[..., None] * _training_spacing(domain)
     direction = torch.zeros(domain.dim, dtype=torch.float64)
     direction[0] = math.cos(math.radians(angle))
     if domain.dim > 1:
@@ -85,8 +91,8 @@ def displacement(domain: Domain, distance: float | Tensor, angle: float = 0.0) -
     return length * direction
 
 
-def frequencies(encoding: Encoding, domain: Domain) -> Report | None:
-    """Of the waves among the features: how many there are, and how many the training samples cannot tell apart."""
+def _frequencies(encoding: Encoding, domain: Domain) -> Report | None:
+    """Summarize the waves among the features: their frequencies, and the share at or above the training Nyquist."""
     vectors = encoding.feature_frequencies()
     if vectors is None:
         return None
@@ -108,7 +114,8 @@ def frequencies(encoding: Encoding, domain: Domain) -> Report | None:
     }
 
 
-def feature_range(encoding: Encoding, points: Tensor) -> Report:
+def _feature_range(encoding: Encoding, points: Tensor) -> Report:
+    """Return minimum, maximum and standard deviation of each feature."""
     features = encoding(points)
     return {
         "min": features.amin(dim=0).tolist(),
@@ -117,17 +124,18 @@ def feature_range(encoding: Encoding, points: Tensor) -> Report:
     }
 
 
-def step_response(encoding: Encoding, domain: Domain, points: Tensor) -> list[float]:
-    """Root mean square change of each feature when x grows by one training sample."""
+def _step_response(encoding: Encoding, domain: Domain, points: Tensor) -> list[float]:
+    """Return the root mean square change of each feature when x grows by one training sample."""
     change = encoding(points + displacement(domain, 1.0)) - encoding(points)
     return change.square().mean(dim=0).sqrt().tolist()
 
 
-def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
-    """gamma(x) . gamma(x + delta) over delta, divided by the mean of |gamma|^2.
+def _kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
+    """Measure gamma(x) . gamma(x + delta) over delta, divided by the mean of |gamma|^2.
 
-    It is the mean over positions; `spread` tells how much it depends on the position (0: not at all). The width is
-    where it first falls to one half, in training samples; None if it never does.
+    The kernel is the mean over positions, and `spread` is its largest standard deviation over positions (0 for a
+    stationary kernel). The width is the distance in training samples at which the kernel first falls to one half, or
+    None if it never does.
     """
     reach = max(1.0, domain.size[0] / domain.train_stride / 2)
     fine = torch.arange(0, min(16.0, reach), 1 / 64, dtype=torch.float64)
@@ -136,11 +144,11 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     places = points[:32]
     closed = isinstance(encoding, Fourier) and not encoding.includes_input
     widths = []
-    for angle in ANGLES if domain.dim > 1 else ANGLES[:1]:
+    for angle in _ANGLES if domain.dim > 1 else _ANGLES[:1]:
         widths.append(
-            half_width(distance, kernel_values(encoding, places, displacement(domain, distance, angle))[0])
+            half_width(distance, _kernel_values(encoding, places, displacement(domain, distance, angle))[0])
         )
-    values, spread = kernel_values(encoding, places, displacement(domain, distance))
+    values, spread = _kernel_values(encoding, places, displacement(domain, distance))
     known = [width for width in widths if width is not None]
     width = widths[0]
     lobe = values[distance > 4 * width] if width is not None else values[:0]
@@ -152,12 +160,12 @@ def kernel(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
         "width": width,
         "highest_beyond_four_widths": float(lobe.max()) if len(lobe) else None,
         "widths_by_angle": widths,
-        "anisotropy": max(known) / min(known) if len(known) == len(ANGLES) else None,
+        "anisotropy": max(known) / min(known) if len(known) == len(_ANGLES) else None,
     }
 
 
-def kernel_values(encoding: Encoding, places: Tensor, steps: Tensor) -> tuple[Tensor, float]:
-    """Normalized kernel at steps (n, dim): the mean over places, and the largest spread between them."""
+def _kernel_values(encoding: Encoding, places: Tensor, steps: Tensor) -> tuple[Tensor, float]:
+    """Return the normalized kernel at displacements (n, dim): the mean over places, and the largest deviation."""
     if isinstance(encoding, Fourier) and not encoding.includes_input:
         weight = torch.ones(len(encoding.frequencies)) if encoding.amplitudes is None else encoding.amplitudes
         waves = torch.cos(math.pi * steps @ encoding.frequencies.T)
@@ -169,6 +177,7 @@ def kernel_values(encoding: Encoding, places: Tensor, steps: Tensor) -> tuple[Te
 
 
 def half_width(distance: Tensor, values: Tensor) -> float | None:
+    """Return the distance at which values first fall to one half, interpolated linearly, or None."""
     below = (values < 0.5).nonzero()
     if not len(below):
         return None
@@ -180,10 +189,10 @@ def half_width(distance: Tensor, values: Tensor) -> float | None:
     return float(distance[after - 1]) + share * float(distance[after] - distance[after - 1])
 
 
-def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
-    """The largest change of the features per change of the coordinate: closed form, or the largest slope found.
+def _lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
+    """Return the Lipschitz constant of the features: closed form, or the largest slope at the points.
 
-    Infinite where a jump does not shrink with the step.
+    The constant is infinite if a feature jumps.
     """
     if isinstance(encoding, Fourier):
         weight = 1.0 if encoding.amplitudes is None else encoding.amplitudes.double()[:, None]
@@ -195,16 +204,16 @@ def lipschitz(encoding: Encoding, domain: Domain, points: Tensor) -> Report:
     elif jumps(encoding, domain):
         constant = math.inf
     else:
-        constant = float(torch.linalg.matrix_norm(feature_jacobian(encoding, points), ord=2).max())
+        constant = float(torch.linalg.matrix_norm(_feature_jacobian(encoding, points), ord=2).max())
     return {
         "constant": constant,
-        "per_training_sample": constant * training_spacing(domain),
+        "per_training_sample": constant * _training_spacing(domain),
         "closed_form": isinstance(encoding, Fourier),
     }
 
 
-def feature_jacobian(encoding: Encoding, points: Tensor) -> Tensor:
-    """Derivatives (n, F, dim) at points (n, dim), one feature after the other."""
+def _feature_jacobian(encoding: Encoding, points: Tensor) -> Tensor:
+    """Return derivatives (n, F, dim) at points (n, dim), computed feature by feature."""
     with torch.enable_grad():
         where = points.clone().requires_grad_()
         features = encoding(where).sum(dim=0)
@@ -213,11 +222,11 @@ def feature_jacobian(encoding: Encoding, points: Tensor) -> Tensor:
 
 
 def jumps(encoding: Encoding, domain: Domain) -> bool:
-    """Whether some feature jumps along some axis: the largest step found does not shrink under bisection."""
-    return any(jumps_along(encoding, domain, axis) for axis in range(domain.dim))
+    """Return True if a feature jumps along some axis: the largest change on a grid does not shrink by bisection."""
+    return any(_jumps_along(encoding, domain, axis) for axis in range(domain.dim))
 
 
-def jumps_along(encoding: Encoding, domain: Domain, axis: int) -> bool:
+def _jumps_along(encoding: Encoding, domain: Domain, axis: int) -> bool:
     line = torch.zeros(4097, domain.dim, dtype=torch.float64)
     extent = domain.extent[axis]
     line[:, axis] = torch.linspace(-extent, extent, len(line), dtype=torch.float64) * (1 - 1e-9)
@@ -232,8 +241,8 @@ def jumps_along(encoding: Encoding, domain: Domain, axis: int) -> bool:
     return bool((encoding(high) - encoding(low)).norm() > 1e-3 * change[place] > 0)
 
 
-def some_samples(domain: Domain) -> Tensor:
-    """Coordinates (n, dim) of samples: through the center along each axis, and the neighbors of the center."""
+def _sample_coords(domain: Domain) -> Tensor:
+    """Return coordinates (n, dim) of samples on lines through the center along each axis, and around the center."""
     size = torch.tensor(domain.size)
     lines = []
     for axis in range(domain.dim):
@@ -251,27 +260,27 @@ def some_samples(domain: Domain) -> Tensor:
     return domain.index_to_coords(torch.unique(torch.cat([*lines, block]), dim=0))
 
 
-def nearest(encoding: Encoding, exact: Encoding, domain: Domain) -> Report:
-    """The smallest distance between the features of two samples, and how many look alike once rounded."""
-    coords = some_samples(domain)
+def _nearest(encoding: Encoding, exact: Encoding, domain: Domain) -> Report:
+    """Return the smallest distance between the features of two samples, and the numbers of equal samples."""
+    coords = _sample_coords(domain)
     features = exact(coords.double())
     rounded = encoding(coords)
     return {
         "samples": len(coords),
         "distance": smallest_distance(features),
-        "alike_in_float32": alike(rounded),
-        "alike_in_bfloat16": alike(rounded.bfloat16().float()),
+        "alike_in_float32": _count_equal(rounded),
+        "alike_in_bfloat16": _count_equal(rounded.bfloat16().float()),
     }
 
 
-def alike(features: Tensor) -> int:
-    """How many rows have an equal."""
+def _count_equal(features: Tensor) -> int:
+    """Count the rows that equal another row."""
     counts = torch.unique(features, dim=0, return_counts=True)[1]
     return int(counts[counts > 1].sum())
 
 
 def smallest_distance(features: Tensor) -> float:
-    """Between any two rows (n, F). Candidates come from inner products; their distances are then taken exactly."""
+    """Return the smallest distance between two rows (n, F): candidates by inner products, then exact distances."""
     square = features.square().sum(dim=-1)
     distance = square[:, None] + square - 2 * features @ features.T
     distance.fill_diagonal_(math.inf)
@@ -282,15 +291,15 @@ def smallest_distance(features: Tensor) -> float:
 
 
 def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Report:
-    """Of the matrix of inner products between features over the training samples, (F, F): eigenvalues and condition.
+    """Measure the Gram matrix (F, F), the inner products between features over the training samples.
 
-    Its rank counts eigenvalues above rounding; its condition, the largest over the smallest, is infinite where the rank
-    is short. The largest stable step is 2 over the largest eigenvalue of the Hessian of a linear layer's mean squared
-    error, for one output: gradient descent with a larger learning rate diverges.
+    The rank counts eigenvalues above rounding. The condition number, the largest eigenvalue over the smallest, is
+    infinite for a rank below F. The largest stable step is 2 over the largest eigenvalue of the Hessian of the mean
+    squared error of a linear layer with one output: gradient descent with a larger learning rate diverges.
     """
     counts = [-(-n // domain.train_stride) for n in domain.size]
     total = math.prod(counts)
-    most = max(MOST_FEATURES, 2**20 // encoding.out_dim)
+    most = max(_MAX_FEATURES, 2**20 // encoding.out_dim)
     flat = torch.arange(total) if total <= most else torch.randint(total, (most,), generator=generator)
     index = []
     for n in counts:
@@ -312,18 +321,17 @@ def gram(encoding: Encoding, domain: Domain, generator: torch.Generator) -> Repo
     }
 
 
-def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> list[Report]:
-    """How well a linear map, an affine map and the exact rotation take gamma(x) to gamma(x + by training samples).
+def _shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> list[Report]:
+    """Score a linear map, an affine map and the exact rotation as predictors of gamma(x + shift) from gamma(x).
 
-    By one training sample, and by an eighth of the first axis, along which they are. The maps are fitted at positions
-    anywhere in the domain, four for each feature and some more, and scored at as many others; not for encodings wider
-    than MOST_FEATURES.
-    Residuals are relative: 1 is what the mean scores.
+    The shifts are one training sample and an eighth of the first axis, along the first axis. The maps are fitted at
+    random positions, more than four for each feature, and scored at as many others. Encodings wider than _MAX_FEATURES
+    get no maps. Residuals are relative: the mean scores 1.
     """
     steps = sorted({1, max(1, -(-domain.size[0] // domain.train_stride) // 8)})
-    fitted = encoding.out_dim <= MOST_FEATURES
+    fitted = encoding.out_dim <= _MAX_FEATURES
     count = 4 * (encoding.out_dim + 1) + 64 if fitted else 64
-    points = random_points(domain, 2 * count, generator, margin=steps[-1] * training_spacing(domain))
+    points = _random_points(domain, 2 * count, generator, margin=steps[-1] * _training_spacing(domain))
     before = encoding(points)
     after = {by: encoding(points + displacement(domain, float(by))) for by in steps}
     results: list[Report] = [{"by": by, "linear": None, "affine": None, "rotation": None} for by in steps]
@@ -332,22 +340,22 @@ def shifts(encoding: Encoding, domain: Domain, generator: torch.Generator) -> li
         q, r = torch.linalg.qr(design[:count])
         inverse = torch.linalg.pinv(r, rtol=1e-10) @ q.T
         for result, target in zip(results, after.values(), strict=True):
-            result[name] = residual(design[count:] @ (inverse @ target[:count]), target[count:])
+            result[name] = _residual(design[count:] @ (inverse @ target[:count]), target[count:])
     if isinstance(encoding, Fourier):
         for result, (by, target) in zip(results, after.items(), strict=True):
             turned = rotate_features(encoding, before[count:], displacement(domain, float(by)))
-            result["rotation"] = residual(turned, target[count:])
+            result["rotation"] = _residual(turned, target[count:])
     return results
 
 
-def residual(prediction: Tensor, target: Tensor) -> float:
-    """Root of the squared error over the squared deviation from the mean; 0 for targets that do not vary."""
+def _residual(prediction: Tensor, target: Tensor) -> float:
+    """Return the root of squared error over squared deviation from the mean; 0 for constant targets."""
     deviation = (target - target.mean(dim=0)).norm()
     return float((prediction - target).norm() / deviation) if deviation > 0 else 0.0
 
 
 def rotate_features(encoding: Fourier, features: Tensor, step: Tensor) -> Tensor:
-    """gamma(x + step) from gamma(x): each pair of sine and cosine turns by pi b . step; the input itself moves."""
+    """Compute gamma(x + step) from gamma(x): each sine and cosine pair turns by pi b . step, and the input moves."""
     angle = math.pi * (encoding.frequencies @ step)
     inputs, waves = features.split([encoding.out_dim - 2 * len(angle), 2 * len(angle)], dim=-1)
     sine, cosine = (waves[..., ::2], waves[..., 1::2]) if encoding.interleaved else waves.chunk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""The tangent kernels of one training as one picture."""
+"""A figure of the tangent kernels of one run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,19 +10,20 @@ from matplotlib.figure import Figure
 
 from coordnet.viz import Picture, figure_to_image
 
-# Eigenvalues below this share of the largest are rounding of float64.
-FLOOR = 1e-14
+# Eigenvalues below this share of the largest are rounding errors of float64.
+_ROUNDING = 1e-14
 
 Record = Mapping[str, Any]
 
 
 def draw_ntk(records: Sequence[Record], reason: str | None) -> Picture:
-    """Four panels: eigenvalues, the target's energy along the eigenvectors, the last kernel, loss against prediction.
+    """Draw four panels: eigenvalues, energy of the target along the eigenvectors, the last kernel, and the loss.
 
     Args:
-        records: By rising step, each as the run's ntk-*.npz holds it: "step", "eigenvalues" (n,), "energy" (n,),
-            "kernel" (n, n), "mse", and in the first "predicted_steps" and "predicted_mse" where a prediction is valid.
-        reason: Why it is not; None if it is.
+        records: Contents of the run's ntk-*.npz files by rising step: "step", "eigenvalues" (n,), "energy" (n,),
+            "kernel" (n, n) and "mse". The first record also has "predicted_steps" and "predicted_mse" if the loss can
+            be predicted.
+        reason: Reason why the loss cannot be predicted, or None.
     """
     figure = Figure(figsize=(11, 8), dpi=80)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.07, top=0.95, hspace=0.25, wspace=0.2)
@@ -31,7 +32,7 @@ def draw_ntk(records: Sequence[Record], reason: str | None) -> Picture:
     for record, color in zip(records, colors, strict=True):
         eigenvalues = record["eigenvalues"]
         order = 1 + np.arange(len(eigenvalues))
-        shown = eigenvalues > FLOOR * eigenvalues[0]
+        shown = eigenvalues > _ROUNDING * eigenvalues[0]
         name = f"step {int(record['step'])}"
         axes[0, 0].loglog(order[shown], eigenvalues[shown], color=color, label=name)
         axes[0, 1].semilogx(order, np.cumsum(record["energy"]), color=color, label=name)
@@ -50,16 +51,16 @@ def draw_ntk(records: Sequence[Record], reason: str | None) -> Picture:
     axes[1, 0].set(title=f"kernel at step {int(records[-1]['step'])}, over the 99th percentile of its values")
     axes[1, 0].set(xlabel="point", ylabel="point")
     figure.colorbar(image, ax=axes[1, 0])
-    draw_loss(axes[1, 1], records, reason)
+    _draw_loss(axes[1, 1], records, reason)
     return figure_to_image(figure)
 
 
-def draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None:
-    """Measured and, where it is valid, predicted mean squared error at the points."""
+def _draw_loss(axes: Axes, records: Sequence[Record], reason: str | None) -> None:
+    """Draw the measured mean squared error at the points and the prediction, if there is one."""
     steps = [int(record["step"]) for record in records]
     axes.plot(steps, [float(record["mse"]) for record in records], "ko", markersize=4, label="measured")
     axes.set(title="mean squared error at the points", xlabel="step", yscale="log")
-    # From 0 on, where a plain logarithm cannot start.
+    # A symmetric logarithm, because the axis starts at 0.
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(-0.2, 1.5 * max(1, steps[-1]))
     first = records[0]

@@ -1,4 +1,4 @@
-"""Which frequencies to encode with, read off a signal's own training samples."""
+"""A proposal for the frequencies of an encoding, from a signal's own training samples."""
 
 import math
 from functools import reduce
@@ -10,22 +10,26 @@ from scipy.fft import dctn, fftn
 
 Values = NDArray[np.floating]
 
-MOST_SAMPLES = 2**16
-# Chosen on the signals that `scripts/proposal.py --signals tuned` fits.
+_MAX_SAMPLES = 2**16
+# These values were chosen on the signals that `scripts/proposal.py --signals tuned` fits.
 NOISE = 0.3
 USUAL_SHARE = 0.06
 DOUBT = 0.1
 HIDDEN_LAYERS = 3
 SCALES = 33
-# Mean power of values that differ by the rounding of float32 only.
-ROUNDING = 1e-12
+# Mean power of the rounding errors of float32.
+_ROUNDING = 1e-12
 
 
 def infinite_width_ntk(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
-    """The neural tangent kernel of an infinitely wide ReLU network on features of unit length, over their cosine.
+    """Compute the tangent kernel of an infinitely wide ReLU network without biases on features of unit length.
 
-    Arc-cosine recursion of Cho & Saul (2009) and Jacot et al. (2018), without biases: the derivative's kernel is
-    (pi - a) / pi and the layer's own is (sin a + (pi - a) cos a) / pi, with a the angle. `depth` hidden layers.
+    The arc-cosine recursion of Cho & Saul (2009) and Jacot et al. (2018) multiplies the kernel of the derivative,
+    (pi - a) / pi, and adds the kernel of the layer, (sin a + (pi - a) cos a) / pi, with a the angle.
+
+    Args:
+        cosine: Cosines between features, any shape.
+        depth: Number of hidden layers.
     """
     layer = tangent = cosine
     for _ in range(depth):
@@ -37,21 +41,21 @@ def infinite_width_ntk(cosine: Values, depth: int = HIDDEN_LAYERS) -> Values:
 
 
 def kernel_eigenvalues(shape: tuple[int, ...], nyquist: float, scale: float) -> Values:
-    """Of the kernel of a network on Gaussian features, for the waves of DCT-II on a grid of training samples.
+    """Compute the eigenvalues of the kernel of a network on Gaussian features, for the waves of DCT-II on a grid.
 
-    For these waves to be its eigenvectors the samples are taken to go on mirrored beyond each border.
+    These waves are the eigenvectors of the kernel if the samples are mirrored at each border.
 
     Args:
-        shape: GridComparison per axis.
-        nyquist: Of the samples, in cycles across the domain.
-        scale: Of the features, in cycles across the domain; their kernel is exp(-pi^2 scale^2 d^2 / 2).
+        shape: Number of training samples along each axis.
+        nyquist: Nyquist frequency of the samples in cycles across the domain.
+        scale: Scale of the features in cycles across the domain; their kernel is exp(-pi^2 scale^2 d^2 / 2).
 
     Returns:
-        Eigenvalues, of that shape; the kernel is 0 far away and 1 at distance 0.
+        Eigenvalues of the given shape. The kernel is shifted and scaled to 0 at infinity and 1 at distance 0.
     """
     lines = []
     for n in shape:
-        # A cosine wave on n samples is one that is periodic over 2n, where the kernel is circulant.
+        # A cosine wave on n samples has period 2n, and over 2n samples the kernel is circulant.
         step = np.arange(2 * n)
         distance = np.minimum(step, 2 * n - step) / nyquist
         lines.append(np.exp(-((math.pi * scale * distance) ** 2) / 2))
@@ -61,39 +65,42 @@ def kernel_eigenvalues(shape: tuple[int, ...], nyquist: float, scale: float) -> 
 
 
 def leave_one_out(power: Values, eigenvalues: Values) -> float:
-    """Mean squared error at each sample when kernel regression predicts it from all others.
+    """Return the mean squared error of kernel regression that predicts each sample from all others.
 
-    The closed form e_i = (K^-1 y)_i / (K^-1)_ii, with the mean of the diagonal for each of its entries.
+    The closed form is e_i = (K^-1 y)_i / (K^-1)_ii, with each diagonal entry replaced by the mean of the diagonal.
 
     Args:
         power: Squared coefficients of the samples, for the same waves as the eigenvalues.
-        eigenvalues: Of the kernel matrix K, noise included.
+        eigenvalues: Eigenvalues of the kernel matrix K, noise included.
     """
     return float((power / eigenvalues**2).mean() / (1 / eigenvalues).mean() ** 2)
 
 
 def propose(samples: Values, nyquist: float) -> dict[str, Any]:
-    """A scale for Gaussian features, a number of octaves for positional encoding, and the reason.
+    """Propose a scale for Gaussian features and a number of octaves for positional encoding, with the reason.
 
-    A wide ReLU network on Gaussian features learns about as kernel regression does with its tangent kernel. So the
-    scale is one whose kernel predicts the training samples well from each other (leave-one-out), with noise of NOISE
-    times the kernel itself in place of early stopping. What is usual counts too: a scale that is a factor of e away
-    from USUAL_SHARE of the training Nyquist must lower that error by a tenth (DOUBT) to be preferred, e^2 away by a
-    third. Octaves go up to the one nearest to twice that scale, but not beyond a quarter of the training
-    Nyquist, from where on they leave gaps too wide to fill.
+    A wide ReLU network on Gaussian features learns about like kernel regression with the network's tangent kernel. So
+    the proposed scale is one whose kernel predicts the training samples well from each other (leave-one-out). Noise of
+    NOISE times the kernel replaces early stopping. The usual scale, USUAL_SHARE of the training Nyquist frequency, is
+    preferred: a scale that differs by a factor of e must lower the error by a tenth (DOUBT), and by a factor of e^2 by
+    a third. The last octave is the one nearest to twice the scale, but at most a quarter of the training Nyquist
+    frequency, because higher octaves leave gaps that are too wide to fill.
 
     Args:
-        samples: (*axes, channels), the training samples on their grid.
-        nyquist: Their Nyquist frequency in cycles across the domain.
+        samples: Training samples (*axes, channels) on their grid.
+        nyquist: Nyquist frequency of the training samples in cycles across the domain.
+
+    Returns:
+        "scale", "num_frequencies", "scales_tried", "leave_one_out_error" and "reason".
     """
-    side = int(MOST_SAMPLES ** (1 / (samples.ndim - 1)))
+    side = int(_MAX_SAMPLES ** (1 / (samples.ndim - 1)))
     window = samples[
         tuple(slice(max(0, n - side) // 2, max(0, n - side) // 2 + side) for n in samples.shape[:-1])
     ]
     axes = tuple(range(window.ndim - 1))
     centered = (window - window.mean(axis=axes, keepdims=True)).astype(np.float64)
     power = (dctn(centered, axes=axes, norm="ortho") ** 2).sum(axis=-1)
-    if power.mean() < ROUNDING:
+    if power.mean() < _ROUNDING:
         power = np.zeros_like(power)
     scales = np.geomspace(nyquist / 64, nyquist / 2, SCALES)
     tiny = np.finfo(np.float64).tiny
@@ -109,16 +116,16 @@ def propose(samples: Values, nyquist: float) -> dict[str, Any]:
         "num_frequencies": octaves,
         "scales_tried": scales.tolist(),
         "leave_one_out_error": errors,
-        "reason": reason(scale, octaves, nyquist, errors),
+        "reason": _reason(scale, octaves, nyquist, errors),
     }
 
 
-def reason(scale: float, octaves: int, nyquist: float, errors: list[float]) -> str:
+def _reason(scale: float, octaves: int, nyquist: float, errors: list[float]) -> str:
     best = min(errors)
     top = 2 ** (octaves - 1)
     held = top < 2 ** round(math.log2(2 * scale))
     why = "held at a quarter of the training Nyquist" if held else "the octave nearest to twice that scale"
-    least, most = ratio(errors[0], best), ratio(errors[-1], best)
+    least, most = _ratio(errors[0], best), _ratio(errors[-1], best)
     return (
         f"encoding=gaussian encoding.scale={scale:g}, {scale / nyquist:.2g} of the training Nyquist "
         f"({USUAL_SHARE:g} is usual): of {SCALES} scales, kernel regression with these features predicts each training "
@@ -128,5 +135,5 @@ def reason(scale: float, octaves: int, nyquist: float, errors: list[float]) -> s
     )
 
 
-def ratio(error: float, best: float) -> str:
+def _ratio(error: float, best: float) -> str:
     return f"{error / best:.2g} times the least" if best > 0 else "the same"

@@ -1,4 +1,4 @@
-"""Pictures of errors by frequency: beside a prediction, by step, by direction; and contrast by frequency."""
+"""Figures of errors by frequency, step and direction, and of the gain by frequency (MTF)."""
 
 import math
 from typing import Any
@@ -12,42 +12,43 @@ from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
 from coordnet.diagnostics.bands import FLOOR, LEARNED, Bands, steps_until_learned
-from coordnet.diagnostics.mtf import SECTORS, MTFCurve
+from coordnet.diagnostics.mtf import MTF_SECTORS, MTFCurve
 from coordnet.viz import Picture, figure_to_image
 
 Values = NDArray[np.floating]
 
 DPI = 100
-MOST_TICKS = 9
-ARC = 6
-# Of errors in dB: 0 is as much error as target.
-LOWEST = -30.0
-DECIBELS = Normalize(LOWEST, 10)
-COLORS = "inferno"
+_MAX_TICKS = 9
+# Straight cell sides that make the arc of a sector.
+_ARC = 6
+# Color scale of relative errors in dB; 0 means as much error as target.
+_MIN_DECIBELS = -30.0
+_SCALE = Normalize(_MIN_DECIBELS, 10)
+_COLORMAP = "inferno"
 
 
 def decibels(relative: Values) -> Values:
-    """10 log10 of error energy over target energy, no lower than the colors go."""
-    return 10 * np.log10(np.maximum(relative, 10 ** (LOWEST / 10)))
+    """Convert relative errors to dB, clamped to the lowest color."""
+    return 10 * np.log10(np.maximum(relative, 10 ** (_MIN_DECIBELS / 10)))
 
 
-def nyquist_line(axes: Axes, nyquist: float) -> None:
+def _nyquist_line(axes: Axes, nyquist: float) -> None:
     axes.axvline(nyquist, color="black", linestyle="--", linewidth=1, label="training Nyquist")
 
 
-def color_bar(figure: Figure, mesh: QuadMesh, where: tuple[float, float, float, float]) -> None:
+def _color_bar(figure: Figure, mesh: QuadMesh, where: tuple[float, float, float, float]) -> None:
     axes = figure.add_axes(where)
     figure.colorbar(mesh, cax=axes, extend="both")
     axes.set_title("error /\ntarget, dB", fontsize=9)
 
 
 def draw_band_powers(bands: Bands, prediction: Values, height: int) -> Picture:
-    """The powers of target, prediction and error per band.
+    """Draw the powers of target, prediction and error per band.
 
     Args:
-        bands: k of them.
-        prediction: (k,), its variance by band.
-        height: Of the picture, in pixels.
+        bands: Error and target of k bands.
+        prediction: Variance (k,) of the prediction by band.
+        height: Height of the picture in pixels.
     """
     figure = Figure(figsize=(1.25 * height / DPI, height / DPI), dpi=DPI)
     figure.subplots_adjust(left=0.17, right=0.97, bottom=0.17, top=0.97)
@@ -58,7 +59,7 @@ def draw_band_powers(bands: Bands, prediction: Values, height: int) -> Picture:
     lines = (("target", bands.target, "o"), ("prediction", prediction, "s"), ("error", bands.error, "x"))
     for (name, power, marker), color in zip(lines, ("black", "tab:blue", "tab:red"), strict=True):
         axes.plot(center, np.maximum(power, lowest), marker=marker, color=color, ms=4, lw=1.2, label=name)
-    nyquist_line(axes, bands.nyquist)
+    _nyquist_line(axes, bands.nyquist)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_ylim(lowest, top * 4)
@@ -75,12 +76,12 @@ def draw_band_powers(bands: Bands, prediction: Values, height: int) -> Picture:
 
 
 def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
-    """The heat map of relative errors, bands by steps, and the step from which each band is learned.
+    """Draw a heat map of relative errors, bands by steps, and the step from which each band is learned.
 
     Args:
-        steps: (n,), of the evaluations, at least two. The axis is logarithmic; step 0 stands at its left end.
-        bands: k of them, of any evaluation: their target's share is told.
-        errors: (k, n), the relative errors.
+        steps: Steps (n,) of the evaluations, at least two. The axis is logarithmic, with step 0 at the left end.
+        bands: Error and target of k bands; the target's share of each band is printed.
+        errors: Relative errors (k, n).
     """
     count = len(errors)
     figure = Figure(figsize=(9, 1.7 + 0.33 * count), dpi=DPI)
@@ -88,9 +89,9 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     figure.subplots_adjust(left=0.09, right=0.62, bottom=0.62 / tall, top=1 - 0.75 / tall)
     axes = figure.add_subplot()
     borders = cell_borders(steps)
-    mesh = axes.pcolormesh(borders, np.arange(count + 1), decibels(errors), norm=DECIBELS, cmap=COLORS)
-    shown = spread(steps)
-    axes.set_xticks(place(shown), [f"{step:.0f}" for step in shown])
+    mesh = axes.pcolormesh(borders, np.arange(count + 1), decibels(errors), norm=_SCALE, cmap=_COLORMAP)
+    ticks = tick_steps(steps)
+    axes.set_xticks(step_positions(ticks), [f"{step:.0f}" for step in ticks])
     axes.set_yticks(np.arange(count + 1), [f"{edge:g}" for edge in bands.edges])
     axes.set_xlabel("step")
     axes.set_ylabel("cycles across the domain")
@@ -100,44 +101,43 @@ def draw_history(steps: Values, bands: Bands, errors: Values) -> Picture:
     label = axes.text(0.01, line - 0.12, "training Nyquist", transform=axes.get_yaxis_transform())
     label.set(color="white", fontsize=8, va="top", bbox=dict(facecolor="black", alpha=0.5, pad=1, lw=0))
     figure.suptitle("error by frequency and step", x=0.02, y=1 - 0.1 / tall, ha="left", va="top", fontsize=12)
-    annotate_rows(axes, steps, bands, errors)
-    color_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
+    _annotate_bands(axes, steps, bands, errors)
+    _color_bar(figure, mesh, (0.9, 0.62 / tall, 0.02, 1 - 1.37 / tall))
     return figure_to_image(figure)
 
 
-def annotate_rows(axes: Axes, steps: Values, bands: Bands, errors: Values) -> None:
-    """Each band's share of the target and the step from which it is learned, right of the map; gray where empty."""
+def _annotate_bands(axes: Axes, steps: Values, bands: Bands, errors: Values) -> None:
+    """Print the share of the target and the step of learning of each band right of the map; empty bands in gray."""
     shares = bands.target / bands.total
     learned = [steps_until_learned(steps, error) for error in errors]
     columns = (
-        [percent(share) for share in shares],
+        [format_percent(share) for share in shares],
         [f"> {steps[-1]:,.0f}" if step is None else f"{step:,.0f}" for step in learned],
     )
     heads = ("share of\nthe target", f"learned at step\n(error < {LEARNED:g})")
     for x, head, column in zip((1.15, 1.39), heads, columns, strict=True):
-        look: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": 9}
-        axes.text(x, len(errors) + 0.15, head, va="bottom", **look)
+        style: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "fontsize": 9}
+        axes.text(x, len(errors) + 0.15, head, va="bottom", **style)
         for i, text in enumerate(column):
-            axes.text(x, i + 0.5, text, va="center", color="black" if shares[i] >= FLOOR else "0.6", **look)
+            axes.text(x, i + 0.5, text, va="center", color="black" if shares[i] >= FLOOR else "0.6", **style)
 
 
 def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
-    """Relative errors by frequency, outwards, and by direction of the wave; gray where there is none.
+    """Draw relative errors by frequency, outward, and by direction of the wave; cells without waves are gray.
 
     Args:
-        edges: (k + 1,), those of the bands.
-        nyquist: That of the training samples.
-        errors: (k, sectors), of equal parts of 90 degrees.
+        edges: Edges (k + 1,) of the bands in cycles across the domain.
+        nyquist: Training Nyquist frequency in cycles across the domain.
+        errors: Relative errors (k, sectors) for equal parts of 90 degrees.
     """
     figure = Figure(figsize=(6.2, 5.8), dpi=DPI)
     axes = figure.add_axes((0.07, 0.05, 0.78, 0.88), projection="polar")
     assert isinstance(axes, PolarAxes)
     bands, sectors = errors.shape
-    # Cells have straight sides: several make an arc.
-    fine = np.linspace(0, math.pi / 2, ARC * sectors + 1)
-    angles, radii = fine[::ARC], np.arange(1, bands + 2)
+    fine = np.linspace(0, math.pi / 2, _ARC * sectors + 1)
+    angles, radii = fine[::_ARC], np.arange(1, bands + 2)
     axes.set(thetamin=0, thetamax=90, rlim=(0, bands + 1), facecolor="0.8")
-    mesh = axes.pcolormesh(fine, radii, decibels(errors.repeat(ARC, axis=1)), norm=DECIBELS, cmap=COLORS)
+    mesh = axes.pcolormesh(fine, radii, decibels(errors.repeat(_ARC, axis=1)), norm=_SCALE, cmap=_COLORMAP)
     axes.fill_between(fine, 1, color="white")
     axes.set_xticks(angles[:: sectors // 3], [f"{a:.0f}°" for a in np.degrees(angles[:: sectors // 3])])
     axes.set_yticks(radii, [f"{edge:g}" for edge in edges])
@@ -150,54 +150,59 @@ def draw_sectors(edges: Values, nyquist: float, errors: Values) -> Picture:
         figure.legend(loc="upper right", fontsize=9, frameon=False)
     figure.suptitle("error by frequency and direction", x=0.02, y=0.98, ha="left", va="top", fontsize=12)
     figure.text(0.46, 0.015, "cycles across the domain; 0°: along x, 90°: along y", ha="center", fontsize=9)
-    color_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
+    _color_bar(figure, mesh, (0.88, 0.15, 0.03, 0.6))
     return figure_to_image(figure)
 
 
 def draw_mtf(curve: MTFCurve, nyquist: float) -> Picture:
-    """Contrast over local frequency, of all directions and of parts of [0, 90] degrees."""
+    """Draw the gain over local frequency, for all directions and for parts of [0, 90] degrees.
+
+    Args:
+        curve: Gain by frequency.
+        nyquist: Training Nyquist frequency in cycles across the domain.
+    """
     figure = Figure(figsize=(7.6, 3.8), dpi=DPI)
     figure.subplots_adjust(left=0.09, right=0.76, bottom=0.13, top=0.9)
-    axes = figure.add_subplot(title="contrast of the prediction by frequency (MTF)")
+    axes = figure.add_subplot(title="gain of the prediction by frequency (MTF)")
     axes.axhline(0, color="0.6", linewidth=0.7)
     axes.axhline(1, color="0.6", linewidth=0.7)
     if curve.direction is None:
         for i, part in enumerate(curve.by_sector):
-            low, high = 90 * i / SECTORS, 90 * (i + 1) / SECTORS
+            low, high = 90 * i / MTF_SECTORS, 90 * (i + 1) / MTF_SECTORS
             axes.plot(curve.frequency, part, "o-", ms=3, lw=1, label=f"{low:.0f}° to {high:.0f}°")
         label = "all directions"
     else:
-        label = f"{curve.contrast[0]:.3f} at {curve.frequency[0]:.4g} cycles\nand {curve.direction:.4g}°"
-    axes.plot(curve.frequency, curve.contrast, "ko-", ms=4, lw=1.8, label=label)
-    nyquist_line(axes, nyquist)
-    axes.set(xlabel="cycles across the domain", ylabel="contrast", ylim=(-0.3, 1.3))
+        label = f"{curve.gain[0]:.3f} at {curve.frequency[0]:.4g} cycles\nand {curve.direction:.4g}°"
+    axes.plot(curve.frequency, curve.gain, "ko-", ms=4, lw=1.8, label=label)
+    _nyquist_line(axes, nyquist)
+    axes.set(xlabel="cycles across the domain", ylabel="gain", ylim=(-0.3, 1.3))
     axes.set_xlim(0, 1.05 * max(curve.frequency.max(), nyquist))
     axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False)
     return figure_to_image(figure)
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return "0" if share == 0 else "< 0.01 %" if share < 1e-4 else f"{100 * share:.2g} %"
 
 
-def place(steps: Values) -> Values:
-    """Where steps stand on the axis: log10, and 0 a third of a decade before 1 or before the first."""
+def step_positions(steps: Values) -> Values:
+    """Return the positions of steps on the axis: log10, with step 0 a third of a decade before the first other step."""
     later = steps[steps > 0]
     start = math.log10(later.min()) - 1 / 3 if len(later) else 0.0
     return np.array([math.log10(step) if step > 0 else start for step in steps])
 
 
 def cell_borders(steps: Values) -> Values:
-    """Borders (n + 1,) half-way between steps on the axis."""
-    at = place(steps)
+    """Return the borders (n + 1,) halfway between steps on the axis."""
+    at = step_positions(steps)
     middle = (at[1:] + at[:-1]) / 2
     return np.array([2 * at[0] - middle[0], *middle, 2 * at[-1] - middle[-1]])
 
 
-def spread(steps: Values) -> Values:
-    """Some of the steps, far enough apart on the axis for their labels; the last is one."""
-    at = place(steps)
-    gap = (at[-1] - at[0]) / MOST_TICKS
+def tick_steps(steps: Values) -> Values:
+    """Select steps that are far enough apart on the axis for their labels, the last step among them."""
+    at = step_positions(steps)
+    gap = (at[-1] - at[0]) / _MAX_TICKS
     chosen = [len(steps) - 1]
     for i in reversed(range(len(steps))):
         if at[chosen[-1]] - at[i] >= gap:

@@ -5,6 +5,7 @@ from torch import Tensor
 from coordnet import viz
 from coordnet.coords import FieldFunction, in_chunks
 from coordnet.diagnostics.sines import sine_scores
+from coordnet.diagnostics.spectrum import format_frequency
 from coordnet.evaluation.base import EvaluationResult, Evaluator, GridComparison, Predict
 from coordnet.evaluation.media import Media, Picture
 from coordnet.metrics.nmse import nmse
@@ -66,14 +67,8 @@ def _sine_metrics(signal: Waveform, prediction: Tensor) -> dict[str, float]:
     )
     errors, amplitudes = sine_scores(p, t, x, np.array(signal.frequencies))
     return {
-        f"{name}/k{_pad(k)}": float(value)
+        f"{name}/k{format_frequency(k, 3)}": float(value)
         for name, values in (("sine_error", errors), ("sine_amplitude", amplitudes))
         for k, value in zip(signal.frequencies, values, strict=True)
         if not np.isnan(value)
     }
-
-
-def _pad(frequency: float) -> str:
-    """5 as 005 and 7.5 as 007.5, so that names sort by frequency."""
-    whole, point, fraction = f"{frequency:g}".partition(".")
-    return f"{whole:0>3}{point}{fraction}"

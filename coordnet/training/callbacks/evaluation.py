@@ -8,7 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from coordnet import viz
-from coordnet.diagnostics.bands import Bands, band_errors, band_powers, history, sector_errors
+from coordnet.diagnostics.bands import Bands, band_errors, band_history, band_powers, sector_errors
 from coordnet.errors import Diverged, UserError
 from coordnet.evaluation.base import EvaluationResult
 from coordnet.evaluation.media import Media, Picture
@@ -186,7 +186,7 @@ class EvaluationCallback(L.Callback):
         if not whole:
             return media
         if self.directory is not None:
-            steps, _, errors = history(metrics_file.read(self.directory / metrics_file.NAME))
+            steps, _, errors = band_history(metrics_file.read(self.directory / metrics_file.NAME))
             if len(steps) > 1:
                 media["error by frequency and step"] = Picture(draw_history(steps, bands, errors))
         if target.ndim == 3:

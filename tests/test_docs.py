@@ -1,4 +1,4 @@
-"""What the documents tell a newcomer to type works."""
+"""The commands and examples of the documents work."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,9 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+
+
 def test_the_library_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (example,) = blocks("README.md", "python")
     code = [line for line in example.splitlines() if line and not line.startswith(("import", "from"))]
@@ -22,18 +25,34 @@ def test_the_library_example_of_the_readme_runs(capsys: pytest.CaptureFixture[st
     assert float(re.findall(r"'test/psnr': ([\d.]+)", printed)[0]) > 18
 
 
-def test_the_encoding_of_the_contributing_guide_trains_from_outside_the_package(tmp_path: Path) -> None:
-    (code,), (config,) = blocks("CONTRIBUTING.md", "python"), blocks("CONTRIBUTING.md", "yaml")
+EXAMPLES = {
+    group: example
+    for group, *example in zip(
+        ("loss", "encoding"),
+        blocks("CONTRIBUTING.md", "python"),
+        blocks("CONTRIBUTING.md", "yaml"),
+        strict=True,
+    )
+}
+
+
+@pytest.mark.parametrize("group", EXAMPLES)
+def test_the_examples_of_the_contributing_guide_train_from_outside_the_package(
+    group: str, tmp_path: Path
+) -> None:
+    code, config = EXAMPLES[group]
+    (target,) = re.findall(r"_target_: mypkg\.(\w+)\.", config)
     (tmp_path / "mypkg").mkdir()
     (tmp_path / "mypkg" / "__init__.py").write_text("")
-    (tmp_path / "mypkg" / "bumps.py").write_text(code)
-    (tmp_path / "my_conf" / "encoding").mkdir(parents=True)
-    mine = config.replace("coordnet.encodings", "mypkg")
-    (tmp_path / "my_conf" / "encoding" / "bumps.yaml").write_text(mine)
-    words = ("train", "--config-dir", "my_conf", "encoding=bumps", "hydra.run.dir=run", *SMALL)
-    refused = coordnet(*words, cwd=tmp_path)
+    (tmp_path / "mypkg" / f"{target}.py").write_text(code)
+    (tmp_path / "my_conf" / group).mkdir(parents=True)
+    (tmp_path / "my_conf" / group / f"{target}.yaml").write_text(config)
+    (command,) = re.findall(rf"^ {{4}}coordnet train (.*\b{group}=.*)$", CONTRIBUTING, re.MULTILINE)
+    words = [*command.split(), "hydra.run.dir=run", *SMALL]
+    distrusting = [word for word in words if word not in ("--allow", "mypkg.")]
+    refused = coordnet("train", *distrusting, cwd=tmp_path)
     assert refused.returncode == 2 and "--allow mypkg." in refused.stderr and not (tmp_path / "run").exists()
-    trained = coordnet(words[0], "--allow", "mypkg.", *words[1:], cwd=tmp_path)
+    trained = coordnet("train", *words, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     resumed = coordnet("resume", "run", "--allow", "mypkg.", cwd=tmp_path)
     assert "is finished" in resumed.stderr

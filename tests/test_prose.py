@@ -26,8 +26,6 @@ NOT_YET = frozenset(
         r"\S+",
         """
         CHANGELOG.md
-        CONTRIBUTING.md
-        SECURITY.md
         conf/ablation/frequencies_1d.yaml
         conf/ablation/frequencies_1d_families.yaml
         conf/ablation/ntk.yaml
@@ -50,9 +48,7 @@ NOT_YET = frozenset(
         conf/trainer/auto.yaml
         coordnet/cli/doctor.py
         coordnet/cli/render.py
-        coordnet/cli/resume.py
         coordnet/cli/run_options.py
-        coordnet/cli/train.py
         coordnet/cli/turntable.py
         coordnet/config/build.py
         coordnet/config/check.py
@@ -83,12 +79,11 @@ NOT_YET = frozenset(
         coordnet/training/memory.py
         coordnet/training/module.py
         coordnet/training/provenance.py
-        coordnet/training/run.py
         coordnet/training/runtime.py
+        coordnet/training/schedules.py
         coordnet/training/trainer.py
         scripts/bandwidth.py
         scripts/bench/__main__.py
-        scripts/bench/config.py
         scripts/bench/plain.py
         scripts/bench/step.py
         scripts/bench/timing.py
@@ -112,15 +107,14 @@ NOT_YET = frozenset(
         tests/test_checkpoint.py
         tests/test_coarse_to_fine.py
         tests/test_config.py
-        tests/test_docs.py
         tests/test_encodings.py
-        tests/test_environment.py
         tests/test_film.py
         tests/test_fourier.py
         tests/test_fuzz.py
         tests/test_hash_grid.py
         tests/test_interpolate.py
         tests/test_ladder.py
+        tests/test_layers.py
         tests/test_limits.py
         tests/test_mtf.py
         tests/test_networks.py

@@ -8,7 +8,7 @@ from support import make_config
 
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.load import load
-from coordnet.training.callbacks.adaptive_precision import closeness
+from coordnet.training.callbacks.adaptive_precision import training_psnr
 from coordnet.training.run import resume, start
 from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 
@@ -74,6 +74,6 @@ def test_resumed_before_or_after_it_equals_never_stopped(tmp_path: Path, stop: i
 
 
 def test_closeness_is_in_decibels_of_either_metric() -> None:
-    assert closeness({"train/psnr": 31.5}) == 31.5
-    assert closeness({"train/nmse": 1e-4}) == pytest.approx(40)
-    assert closeness({"test/psnr": 60.0}) < 0
+    assert training_psnr({"train/psnr": 31.5}) == 31.5
+    assert training_psnr({"train/nmse": 1e-4}) == pytest.approx(40)
+    assert training_psnr({"test/psnr": 60.0}) < 0

@@ -21,13 +21,13 @@ class AdaptivePrecision(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         latest = evaluation_of(trainer).latest
-        if latest.get("step") == trainer.global_step and _training_psnr(latest) >= ADAPTIVE_PSNR_DB:
+        if latest.get("step") == trainer.global_step and training_psnr(latest) >= ADAPTIVE_PSNR_DB:
             for field in pl_module.modules():
                 if isinstance(field, BaseField):
                     field.precision = "float32"
 
 
-def _training_psnr(metrics: dict[str, float]) -> float:
+def training_psnr(metrics: dict[str, float]) -> float:
     """The PSNR on the training samples in dB, or the same for a normalized error."""
     if "train/psnr" in metrics:
         return metrics["train/psnr"]

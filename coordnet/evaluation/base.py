@@ -55,7 +55,7 @@ class Evaluator(ABC):
         signal_type: The class of the signals that the evaluator can score.
     """
 
-    signal_type: ClassVar[type[Signal]] = Signal
+    signal_type: ClassVar[type[Any]] = Signal
 
     def __init__(self, metrics: Mapping[str, Metric] | None = None) -> None:
         self.metrics = dict(metrics or {})

@@ -1,4 +1,4 @@
-"""Tiny scenes on disk, for the tests of what reads them."""
+"""Tiny scenes on disk, for the tests of the readers."""
 
 import json
 import math
@@ -13,7 +13,7 @@ ANGLE = 0.8
 
 
 def orbit(azimuth: float, radius: float = 4.0, height: float = 1.0) -> list[list[float]]:
-    """A camera-to-world matrix with OpenGL's axes that looks from a circle at the origin, the world's z up."""
+    """The camera-to-world matrix, with OpenGL's axes, of a camera on a circle that looks at the origin with z up."""
     position = np.array([radius * math.cos(azimuth), radius * math.sin(azimuth), height])
     back = position / np.linalg.norm(position)
     right = np.cross([0, 0, 1], back)
@@ -30,7 +30,7 @@ def picture(seed: int, size: tuple[int, int] = (8, 6), channels: int = 4) -> np.
 def write_split(
     folder: Path, split: str, pictures: Sequence[np.ndarray], extension: str = ""
 ) -> dict[str, Any]:
-    """transforms_{split}.json and its pictures; returns what the file holds."""
+    """Write transforms_{split}.json and its pictures; returns the content of the file."""
     (folder / split).mkdir(parents=True)
     frames = []
     for i, pixels in enumerate(pictures):

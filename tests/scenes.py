@@ -1,4 +1,4 @@
-"""A scene that needs no files: a ball of radius 1/2 whose color is its normal, before white."""
+"""A scene without files: a ball of radius 1/2, colored by its normal, on a white background."""
 
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ RADIUS = 0.5
 
 
 def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """From all sides at distance 3, toward places near the center."""
+    """Rays from all sides at distance 3, toward points near the center."""
     draws = torch.Generator().manual_seed(seed)
     origins = 3 * F.normalize(torch.randn(count, 3, generator=draws), dim=-1)
     targets = 0.6 * (2 * torch.rand(count, 3, generator=draws) - 1)
@@ -28,7 +28,7 @@ def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def ball(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Colors (n, 3) and distances (n, 1), infinite where the ball is missed."""
+    """Colors (n, 3) and distances (n, 1), infinite where a ray misses the ball."""
     along = -(origins * directions).sum(-1, keepdim=True)
     height2 = origins.square().sum(-1, keepdim=True) - along**2
     hit = height2 < RADIUS**2
@@ -38,7 +38,7 @@ def ball(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Solid:
-    """The ball itself as a field, so dense that one sample in it hides all behind."""
+    """The ball as a field, so dense that one sample inside hides everything behind the sample."""
 
     def __call__(self, coords: Tensor) -> Tensor:
         return self.density(coords)[0]
@@ -70,7 +70,7 @@ class Balls(Signal):
 
 
 def small_field(**options: Any) -> RadianceField:
-    """Planes and lines with a small network, drawn from seed 0."""
+    """A field of planes and lines with a small network, initialized from seed 0."""
     torch.manual_seed(0)
     given: dict[str, Any] = {
         "network": partial(Mlp, depth=1, width=16),

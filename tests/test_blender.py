@@ -26,7 +26,7 @@ def test_pixels_and_cameras_are_those_of_the_files(tmp_path: Path) -> None:
     assert (signal.train.images[1].numpy() == picture(51)).all()
     cameras = signal.train.cameras
     assert len(cameras) == 3 and cameras.size == (8, 6) and cameras.distortion is None
-    # Half the width over the tangent of half the angle, for both axes.
+    # The focal length is half the width over the tangent of half the angle, for both axes.
     torch.testing.assert_close(cameras.focal, torch.full((3, 2), 4 / math.tan(ANGLE / 2)))
     assert cameras.center.tolist() == [[4, 3]] * 3
     assert list(signal.held_out) == ["val"] and len(signal.held_out["val"].images) == 2
@@ -39,10 +39,10 @@ def test_the_cube_becomes_the_box(tmp_path: Path) -> None:
     torch.testing.assert_close(
         signal.train.cameras.poses[0, :, 3], (position - torch.tensor([1.0, 0, -1])) / 2
     )
-    # The middle of the cube is in the middle of the picture wherever a camera looks at it.
+    # Every camera looks at the middle of the cube, so the middle projects to the center of the picture.
     plain = blender(str(tmp_path))
     seen = plain.train.cameras.project(torch.zeros(3, 3), torch.arange(3))
-    # Float32.
+    # The tolerance covers float32.
     torch.testing.assert_close(seen, torch.tensor([[4.0, 3.0]] * 3), atol=1e-5, rtol=0)
 
 
@@ -52,20 +52,20 @@ def test_names_may_lack_their_extension(tmp_path: Path, extension: str) -> None:
     assert (blender(str(tmp_path)).train.images[0].numpy() == picture(1)).all()
 
 
-def test_colors_are_weighted_by_opacity_before_they_are_area_average(tmp_path: Path) -> None:
+def test_colors_are_premultiplied_by_opacity_before_averaging(tmp_path: Path) -> None:
     pixels = np.zeros((2, 4, 4), np.uint8)
     pixels[0, 0] = [255, 0, 0, 255]
     pixels[0, 1] = [0, 0, 255, 102]
-    # Transparent green, which must not show.
+    # Transparent green must not show.
     pixels[1, :] = [0, 255, 0, 0]
     write_split(tmp_path, "train", [pixels])
     signal = blender(str(tmp_path), downscale=2)
-    # Opacity (1 + 0.4) / 4; red and blue 1 to 0.4.
+    # Opacity is (1 + 0.4) / 4; red to blue is 1 to 0.4.
     assert signal.train.images[0, 0].tolist() == [[182, 0, 73, 89], [0, 0, 0, 0]]
     assert signal.train.cameras.size == (2, 1)
     torch.testing.assert_close(signal.train.cameras.center, torch.tensor([[1.0, 0.5]]))
     value = signal.get_batch(torch.tensor([0]))["value"]
-    # White behind: 1/4 red, 0.1 blue, and 0.65 of the background; to rounding of the bytes.
+    # The mixture is 1/4 red, 0.1 blue and 0.65 white; the tolerance is the rounding of bytes.
     torch.testing.assert_close(value, torch.tensor([[0.9, 0.65, 0.75]]), atol=2 / 255, rtol=0)
 
 
@@ -75,7 +75,7 @@ def test_other_sizes_average_by_area() -> None:
     pixels = torch.from_numpy(picture(4, (9, 6), 3))
     small = area_average(pixels, (3, 2))
     expected = pixels.reshape(2, 3, 3, 3, 3).float().mean(dim=(1, 3))
-    # To rounding.
+    # The tolerance covers rounding.
     torch.testing.assert_close(small.float(), expected, atol=0.51, rtol=0)
 
 
@@ -91,6 +91,12 @@ def test_views_to_train_on_are_evenly_spaced(tmp_path: Path, count: int | None, 
     write_split(tmp_path, "train", [picture(i) for i in range(5)])
     images = blender(str(tmp_path), train_views=count).train.images
     assert [(image.numpy() == picture(i)).all() for image, i in zip(images, expected, strict=True)]
+
+
+def test_the_number_of_evaluation_views_is_capped(tmp_path: Path) -> None:
+    write_scene(tmp_path, val=3)
+    for cap, expected in ((None, 3), (2, 2), (9, 3)):
+        assert len(blender(str(tmp_path), max_eval_views=cap).held_out["val"].images) == expected
 
 
 def test_a_test_file_is_scored_besides(tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ def test_a_scaled_rotation_is_brought_to_length_one(tmp_path: Path) -> None:
 
 
 def changed(entry: str, value: object) -> Callable[[Path, Document], None]:
-    """Sets an entry of frame 1."""
+    """A change that sets an entry of frame 1."""
 
     def change(folder: Path, document: Document) -> None:
         document["frames"][1][entry] = value
@@ -244,7 +250,7 @@ def test_lego(shared_data: Path) -> None:
     first = json.loads((folder / "transforms_train.json").read_text())["frames"][0]
     position = torch.tensor(first["transform_matrix"])[:3, 3] / 1.5
     torch.testing.assert_close(signal.train.cameras.poses[0, :, 3], position)
-    # The model stands on the ground in the middle: what is at the origin is opaque in every view.
+    # The model covers the origin in every view, so the pixel of the origin is opaque.
     seen = signal.train.cameras.project(torch.tensor([[0.0, 0, 0.1]] * 4), torch.arange(4)).long()
     assert (signal.train.images[torch.arange(4), seen[:, 1], seen[:, 0], 3] == 255).all()
     batch = BatchSampler(signal, 64, 0)(0)

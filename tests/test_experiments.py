@@ -9,7 +9,7 @@ from coordnet.config.shipped import config_dir
 from coordnet.training.assemble import assemble
 
 EXPERIMENTS = sorted(file.stem for file in (config_dir() / "experiment").glob("*.yaml"))
-# In place of pictures from files.
+# Options of a tiny synthetic scene, in place of pictures from files.
 TINY = [
     "signal=scene",
     "signal.size=8",

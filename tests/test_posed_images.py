@@ -83,7 +83,7 @@ def test_random_backgrounds_are_uniform_and_a_function_of_the_pixel(tmp_path: Pa
     torch.testing.assert_close(batch["value"], batch["background"])
     again = signal.get_batch(torch.tensor([5000]))["background"]
     torch.testing.assert_close(again[0], batch["background"][5000])
-    # An even lattice: far nearer than 8192 random draws, whose mean has standard deviation 0.003.
+    # The lattice is even: the mean of 8192 random draws has standard deviation 0.003.
     assert (batch["background"].mean(dim=0) - 0.5).abs().max() < 2e-3
     assert torch.corrcoef(batch["background"].T).triu(1).abs().max() < 0.05
 
@@ -145,7 +145,7 @@ def test_pictures_show_views_and_geometry(signal: PosedImages) -> None:
         return gray(batch) | {"depth": 2 - batch["directions"][:, 2:], "opacity": opacity}
 
     media = evaluate(signal, predict).make_media()
-    # Two views of 12 rows with a gap of 4; three and two pictures of 16 columns.
+    # Two views have 12 rows and a gap of 4; the rows hold three and two pictures of 16 columns.
     assert {name: each.pixels.shape for name, each in media.items() if isinstance(each, Picture)} == {
         "target | prediction | error": (28, 56, 3),
         "depth | opacity": (28, 36, 3),

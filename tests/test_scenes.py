@@ -32,7 +32,7 @@ def intersect(solid: Solid, origin: list[float], direction: list[float]) -> tupl
 
 
 def rays(count: int = 4000) -> tuple[Tensor, Tensor]:
-    """From a sphere around the box toward points inside it."""
+    """Rays from a sphere around the box toward points inside the box."""
     generator = torch.Generator().manual_seed(4)
     origins = 3 * F.normalize(torch.randn(count, 3, generator=generator), dim=-1)
     toward = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
@@ -61,7 +61,7 @@ BOX = Box(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([1.0, 2.0, 3.0]), white
         pytest.param(BOX, [2.0, -3, 0], [0.0, 1, 0], math.inf, None, id="box missed"),
     ],
 )
-def test_where_a_ray_meets_a_solid(
+def test_the_closest_intersection_of_a_ray_with_a_solid(
     solid: Solid, origin: list[float], direction: list[float], distance: float, normal: list[float] | None
 ) -> None:
     found, facing = intersect(solid, origin, direction)
@@ -81,22 +81,22 @@ def test_every_scene_is_inside_the_box_and_faces_the_eye(name: str) -> None:
     torch.testing.assert_close(hits.normal[hits.hit].norm(dim=-1), torch.ones(len(distance)))
     assert (hits.normal[~hits.hit] == 0).all() and (hits.color[~hits.hit] == 0).all()
     assert hits.color.min() >= 0 and hits.color.max() <= 1
-    # Float32; the disc is seen from below, too.
+    # The tolerance covers float32. Rays from below hit the back of the disc.
     facing = (hits.normal * directions).sum(dim=-1)[hits.hit]
     below = origins[hits.hit, 2] < GROUND
     assert (facing[~below] < 1e-5).all()
 
 
-def test_the_color_is_a_wave_along_each_axis_from_wherever_it_is_seen() -> None:
+def test_the_color_is_a_wave_along_each_axis_from_every_direction() -> None:
     origins, directions = rays()
     hits = build_scene("checker", 5.0, 0).trace(origins, directions)
     points = (origins + hits.distance[:, None] * directions)[hits.hit]
     expected = 0.5 + 0.5 * torch.cos(math.pi * 5 * points)
-    # Float32 distances of 3, times the phase's slope of 16.
+    # The tolerance is the float32 error at distance 3, times the phase's slope of 16.
     torch.testing.assert_close(hits.color[hits.hit], expected, atol=1e-4, rtol=0)
 
 
-def test_the_rotated_scene_is_the_same_seen_from_a_turned_camera() -> None:
+def test_the_rotated_scene_equals_the_plain_scene_under_rotated_rays() -> None:
     origins, directions = rays()
     half = math.sqrt(0.5)
     turn = torch.tensor([[half, -half, 0.0], [half, half, 0.0], [0.0, 0.0, 1.0]])
@@ -105,15 +105,15 @@ def test_the_rotated_scene_is_the_same_seen_from_a_turned_camera() -> None:
     edge = plain.hit != turned.hit
     assert edge.float().mean() < 1e-3
     both = plain.hit & turned.hit
-    # Float32.
+    # The tolerances cover float32.
     torch.testing.assert_close(turned.normal[both], plain.normal[both] @ turn.T, atol=1e-4, rtol=0)
     torch.testing.assert_close(turned.color[both], plain.color[both], atol=1e-3, rtol=0)
 
 
 def test_shine_moves_with_the_eye_and_shade_does_not() -> None:
-    """The top of the red ball, which is seen along its normal and along the mirrored sun."""
+    """Two eyes look at one point of the red ball: along the mirrored sun, and aside."""
     red, sun = torch.tensor([0.8, 0.2, 0.2]), torch.tensor(SUN)
-    # Where the normal halves the angle between the eye and the sun, the highlight is brightest.
+    # The highlight is brightest if the normal halves the angle between the eye and the sun.
     normal = F.normalize(sun + torch.tensor([0.0, 0.0, 1.0]), dim=-1)
     point = torch.tensor([0.45, 0.0, -0.25]) + 0.35 * normal
     eyes = torch.stack(
@@ -127,19 +127,19 @@ def test_shine_moves_with_the_eye_and_shade_does_not() -> None:
     assert (hits.color[1] < hits.color[0] - 0.05).any() and (hits.color[1] >= shade - 1e-6).all()
 
 
-def test_the_fence_is_fine_and_one_sees_through_it() -> None:
-    """From the side, at the height of the bars: wood, gaps and the ball behind alternate."""
+def test_the_fence_has_thin_bars_with_gaps() -> None:
+    """Rays from the side, at the height of the bars, hit bars, gaps and the ball behind."""
     y = torch.linspace(-0.59, 0.59, 4000)
     origins = torch.stack([torch.full_like(y, 3.0), y, torch.full_like(y, -0.2)], dim=-1)
     hits = build_scene("fence", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
     bars = (hits.distance - (3 - 0.615)).abs() < 1e-4
-    # Of a pitch of 1.2 / 7, bars take 0.03.
+    # Bars take 0.03 of a pitch of 1.2 / 7.
     assert bars.float().mean() == pytest.approx(0.03 * 7 / 1.2, rel=0.1)
     assert (~bars & hits.hit).any()
 
 
 def test_the_words_can_be_read_from_outside() -> None:
-    """Ink on the face toward +x runs along +y, the right of who looks at it, and lines run down."""
+    """Ink on the face toward +x runs along +y, to the right of a viewer, and lines run down."""
     from coordnet.signals.images.analytic import text
     from coordnet.signals.synthetic.scenes import TEXTURE_SIZE
 
@@ -149,7 +149,7 @@ def test_the_words_can_be_read_from_outside() -> None:
     origins = torch.stack([torch.full_like(y, 3.0), y, z], dim=-1).reshape(-1, 3)
     hits = build_scene("text", 8.0, 0).trace(origins, torch.tensor([[-1.0, 0.0, 0.0]]).expand_as(origins))
     seen = hits.color[:, 0].reshape(TEXTURE_SIZE, TEXTURE_SIZE)
-    # Float32 places on pixels of 1 / 512.
+    # The tolerance is the float32 error of positions on pixels of 1 / 512.
     torch.testing.assert_close(seen, page, atol=2e-3, rtol=0)
 
 
@@ -175,7 +175,7 @@ def test_the_ground_is_below() -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_pixels_are_means_of_exact_colors(name: str) -> None:
-    """A pixel that is opaque holds its mean to half a step of its byte, whatever is behind."""
+    """An opaque pixel holds the mean color to half a step of a byte, on every background."""
     signal = synthetic_scene(name, **{**SMALL, "num_views": 1})  # type: ignore[arg-type]
     cameras = signal.train.cameras
     corners = cameras.pixels()[:, None] + torch.tensor(
@@ -190,7 +190,7 @@ def test_pixels_are_means_of_exact_colors(name: str) -> None:
     assert (batch["value"] - mean)[opaque].abs().max() < 1 / 510 + 1e-6
 
 
-def test_held_out_cameras_stand_elsewhere() -> None:
+def test_held_out_cameras_have_positions_of_their_own() -> None:
     signal = synthetic_scene("checker", **SMALL)
     positions = [views.cameras.poses[..., 3] for views in (signal.train, signal.held_out["val"])]
     assert torch.cdist(positions[0], positions[1]).min() > 0.05
@@ -252,16 +252,23 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
+        (("--elevation", "20", "10"), "--elevation=[20.0, 10.0] must be [lowest, highest]"),
         (("--size", "3"), "--size=3"),
         (("--num-eval-views", "0"), "--num-eval-views=0"),
         (("--seed", "-2"), "--seed=-2"),
     ],
 )
 def test_a_scene_that_cannot_be_made_leaves_nothing(
-    tmp_path: Path, options: tuple[str, str], message: str
+    tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     refused = make_scene(tmp_path / "out", *options)
     assert refused.returncode == 2 and message in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_scene_is_refused_by_the_name_of_its_argument(tmp_path: Path) -> None:
+    refused = coordnet("make-scene", "teapot", "out", cwd=tmp_path)
+    assert refused.returncode == 2 and "SCENE='teapot' must be one of checker" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -41,7 +41,7 @@ def test_red_is_a_wave_along_x_and_green_along_y_whose_rows_run_down() -> None:
     wave = 0.5 + 0.5 * torch.cos(math.pi * 5 * place)
     middle = TOP_DOWN_SIZE // 2
     met = found.depth[..., 0].isfinite()
-    # Float32 places, times the phase's slope.
+    # The tolerance is the float32 error of positions, times the phase's slope.
     torch.testing.assert_close(found.color[middle, :, 0][met[middle]], wave[met[middle]], atol=1e-4, rtol=0)
     down = wave.flip(0)
     torch.testing.assert_close(
@@ -58,7 +58,7 @@ def test_the_ball_is_nearest_to_the_roof_in_the_middle() -> None:
     assert depth[depth.isfinite()].max() == pytest.approx(1.6)
 
 
-def test_gray_has_no_contrast_and_a_wrong_depth_is_told() -> None:
+def test_gray_has_no_contrast_and_a_wrong_depth_has_an_error() -> None:
     known = trace_top_down(build_scene("checker", 8.0, 0))
 
     def gray(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -76,6 +76,6 @@ def test_a_scene_is_scored_from_above_and_view_by_view() -> None:
     found = ViewsEvaluator().evaluate(signal, lambda coords: coords, exact("checker"))
     assert found.metrics["top_down/psnr"] > 100
     views = [found.metrics[f"view_psnr/{i:04}"] for i in range(2)]
-    # Pictures are rounded to bytes; the mean over views is val/psnr.
+    # Pictures are rounded to bytes. The mean over views is val/psnr.
     assert sum(views) / 2 == pytest.approx(found.metrics["val/psnr"]) and min(views) > 50
     assert found.grid is not None and found.grid.prediction.shape == (TOP_DOWN_SIZE, TOP_DOWN_SIZE, 3)

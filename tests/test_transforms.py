@@ -57,7 +57,7 @@ def test_intrinsics_are_those_of_the_file_or_of_the_frame(tmp_path: Path) -> Non
     assert cameras.focal[:2].tolist() == [[10, 10], [5, 5.5]] and cameras.size == (4, 3)
     assert cameras.center[0].tolist() == [2.25, 1.25]
     assert cameras.distortion is not None
-    # k1, k2, p1, p2, k3.
+    # The order is k1, k2, p1, p2, k3.
     torch.testing.assert_close(
         cameras.distortion[:2], torch.tensor([[0.3, 0, 0, -0.02, 0], [0.1, 0, 0, -0.02, 0]])
     )
@@ -78,8 +78,8 @@ def test_the_angle_of_view_of_a_frame_goes_before_the_focal_lengths_of_the_file(
 
 
 def test_a_file_may_list_its_splits(tmp_path: Path) -> None:
-    """As nerfstudio's have them: names with or without a leading ./, frames in no list left out, wherever they are."""
-    lists = {
+    """Names may have a leading ./, as nerfstudio's do, and frames in no list are left out, at any position."""
+    lists: dict[str, Any] = {
         "train_filenames": ["images/004.png", "./images/001.png"],
         "val_filenames": ["images/002.png"],
         "test_filenames": ["images/003.png", "images/000.png"],
@@ -119,7 +119,7 @@ def test_splits_that_do_not_fit_the_frames_are_refused(
 
 @pytest.mark.parametrize("offset", [1e5, 5e6])
 def test_a_world_far_from_its_origin_loses_nothing(tmp_path: Path, offset: float) -> None:
-    """As maps have them, in meters: float32 is off by 0.004 at the first offset, by 0.25 at the other."""
+    """Maps have such coordinates, in meters. Float32 is off by 0.004 at the first offset and by 0.25 at the second."""
     near, far = tmp_path / "near", tmp_path / "far"
     for folder, center in ((near, (0.0, 0.0, 0.0)), (far, (offset, -offset, 3.0))):
         folder.mkdir()
@@ -137,7 +137,7 @@ def test_the_cube_is_where_the_cameras_look(tmp_path: Path, aabb_scale: int | No
     half_size = 3 / 8 * math.sqrt(17) * (aabb_scale or 1)
     positions = signal.train.cameras.poses[..., 3]
     torch.testing.assert_close(positions.norm(dim=1), torch.full((7,), math.sqrt(17) / half_size))
-    # The middle of the box is seen at the center of every picture.
+    # The middle of the box projects to the principal point of every picture.
     seen = signal.train.cameras.project(torch.zeros(7, 3), torch.arange(7))
     torch.testing.assert_close(seen, torch.tensor([[4.5, 2.5]] * 7), atol=1e-4, rtol=0)
 
@@ -207,7 +207,7 @@ def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("k1, fits", [(-0.05, True), (-0.2, False), (-3.0, False), (0.3, True)])
 def test_a_lens_that_folds_within_the_picture_is_found(k1: float, fits: bool) -> None:
-    """r + k1 r^3 turns back at r = (-3 k1)^-0.5, for -0.2 at 0.86; the corners are at 0.94."""
+    """The radius r + k1 r^3 turns back at r = (-3 k1)^-0.5, for -0.2 at 0.86; the corners are at 0.94."""
     pose, eight = torch.eye(4)[None, :3], torch.full((1, 2), 8.0)
     cameras = Cameras(pose, eight * 1.5, eight, (16, 16), torch.tensor([[k1, 0, 0, 0, 0]]))
     assert distortion_is_invertible(cameras, 0) is fits
@@ -225,7 +225,7 @@ def test_a_rotation_may_be_scaled(tmp_path: Path) -> None:
 
 
 def test_pixels_stay_as_stored_whatever_exif_says(tmp_path: Path) -> None:
-    """Poses and focal lengths are of the stored pixels: COLMAP does not turn them either."""
+    """Poses and focal lengths belong to the stored pixels, in COLMAP as well."""
     expected = transforms(str(write(tmp_path))).train.images
     for file in (tmp_path / "images").iterdir():
         with Pillow.open(file) as picture:
@@ -246,7 +246,7 @@ def test_parallel_cameras_need_a_cube(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("test_every", [1, -1])
-def test_test_everys_that_leave_nothing_are_refused(tmp_path: Path, test_every: int) -> None:
+def test_a_hold_out_stride_that_leaves_no_training_view_is_refused(tmp_path: Path, test_every: int) -> None:
     with pytest.raises(UserError, match=f"test_every={test_every}"):
         transforms(str(write(tmp_path)), test_every=test_every)
     with pytest.raises(UserError, match=r"test_every=8 leaves none of the 1 frames of"):

@@ -15,7 +15,7 @@ from coordnet.metrics.ssim import ssim
 from coordnet.rendering.camera import render_view
 from coordnet.signals.scenes.posed_images import PosedImages, Views, alpha_composite
 
-Rendering = Mapping[str, Tensor]
+_Rendering = Mapping[str, Tensor]
 
 # Longest side of a view in a picture, in pixels.
 _MAX_SIDE = 512
@@ -42,7 +42,7 @@ class ViewsEvaluator(Evaluator):
 
     def evaluate(self, signal: PosedImages, field: FieldFunction, predict: Predict) -> EvaluationResult:
         metrics: dict[str, float] = {}
-        kept: list[Rendering] = []
+        kept: list[_Rendering] = []
         by_view: list[float] = []
         splits = {"train": signal.train.subsample(_NUM_SCORED_TRAINING), **signal.held_out}
         for split, views in splits.items():
@@ -73,14 +73,14 @@ def render_beside_target(views: Views, i: int, background: Tensor, predict: Pred
     return {"target": target} | render_view(views.cameras, i, background, predict)
 
 
-def _views_as_channels(renderings: Sequence[Rendering], nyquist: float) -> GridComparison:
+def _views_as_channels(renderings: Sequence[_Rendering], nyquist: float) -> GridComparison:
     prediction, target = (
         torch.cat([rendering[name] for rendering in renderings], dim=-1) for name in ("value", "target")
     )
     return GridComparison(prediction.clamp(0, 1).numpy(), target.numpy(), nyquist)
 
 
-def _draw(renderings: Sequence[Rendering]) -> dict[str, Media]:
+def _draw(renderings: Sequence[_Rendering]) -> dict[str, Media]:
     drawn = renderings[:: -(-len(renderings) // _NUM_DRAWN)]
     strips = [viz.comparison_strip(view["target"].numpy(), view["value"].numpy()) for view in drawn]
     media: dict[str, Media] = {"target | prediction | error": Picture(viz.vconcat(strips))}

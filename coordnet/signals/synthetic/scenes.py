@@ -2,6 +2,12 @@
 
 Scenes lie in the box [-1, 1]^3 with z up. Frequencies are in cycles across the box, so a wave of frequency f has phase
 pi f x.
+
+- "checker" is a ball on a disc, with a red wave along x, a green wave along y and a blue wave along z.
+- "rotated" is "checker", rotated by 45 degrees about z.
+- "shine" has three balls with highlights of three sizes.
+- "fence" is a ball behind thin bars.
+- "text" is a cube with words on each face.
 """
 
 import math
@@ -62,18 +68,18 @@ class Scene:
         return (color + hits.hit[:, None] * highlight[:, None]).clamp(max=1)
 
 
-def checker(frequency: float, seed: int) -> Scene:
+def _checker(frequency: float, seed: int) -> Scene:
     """A ball on a disc, both with a wave along each axis and without lighting."""
     albedo = _waves(frequency)
     return Scene([Ball(_point(0, 0, 0), 0.6, albedo), Disc(_point(0, 0, GROUND), 0.95, albedo)], lit=False)
 
 
-def rotated(frequency: float, seed: int) -> Scene:
-    """The scene `checker`, rotated by 45 degrees about z, so that waves run along the diagonals of x and y."""
-    return Scene(checker(frequency, seed).solids, lit=False, rotation=45)
+def _rotated(frequency: float, seed: int) -> Scene:
+    """The scene "checker", rotated by 45 degrees about z, so that waves run along the diagonals of x and y."""
+    return Scene(_checker(frequency, seed).solids, lit=False, rotation=45)
 
 
-def shine(frequency: float, seed: int) -> Scene:
+def _shine(frequency: float, seed: int) -> Scene:
     """Three balls with highlights of three sizes, above a disc with waves."""
     balls: list[Solid] = [
         Ball(_point(0.45, 0.0, -0.25), 0.35, _uniform(0.8, 0.2, 0.2), shininess=5),
@@ -83,7 +89,7 @@ def shine(frequency: float, seed: int) -> Scene:
     return Scene([*balls, Disc(_point(0, 0, GROUND), 0.95, _waves(frequency))])
 
 
-def fence(frequency: float, seed: int) -> Scene:
+def _fence(frequency: float, seed: int) -> Scene:
     """A ball with waves behind bars 0.03 thick, 7 on each of four sides, and a rail around the top."""
     half, side, top = 0.015, 0.6, 0.3
     bars: list[Solid] = []
@@ -102,7 +108,7 @@ def fence(frequency: float, seed: int) -> Scene:
     return Scene([ball, Disc(_point(0, 0, GROUND), 0.95, _uniform(0.5, 0.6, 0.5)), *bars])
 
 
-def lettering(frequency: float, seed: int) -> Scene:
+def _lettering(frequency: float, seed: int) -> Scene:
     """A cube with words on each face."""
     letters = text(TEXTURE_SIZE, 1, font_size=TEXTURE_SIZE / 9, seed=seed).pixels
     half = 0.6
@@ -121,11 +127,11 @@ def lettering(frequency: float, seed: int) -> Scene:
 
 
 SCENES: Mapping[str, Callable[[float, int], Scene]] = {
-    "checker": checker,
-    "rotated": rotated,
-    "shine": shine,
-    "fence": fence,
-    "text": lettering,
+    "checker": _checker,
+    "rotated": _rotated,
+    "shine": _shine,
+    "fence": _fence,
+    "text": _lettering,
 }
 
 

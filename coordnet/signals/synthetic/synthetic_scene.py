@@ -23,26 +23,26 @@ _MAX_RAYS = 2**28
 
 SceneName = Literal["checker", "rotated", "shine", "fence", "text"]
 Split = Literal["train", "val", "test"]
-Size = Annotated[int, Range(8, 2048, "pixels")]
-NumViews = Annotated[int, Range(1, 4096)]
-Frequency = Annotated[float, Range(0, 1024, "cycles across the box")]
-Radius = Annotated[float, Range(1.8, 100, "half sides of the box")]
-Elevation = Annotated[Sequence[float], Range(-89, 89, "degrees", entries=2)]
-Supersample = Annotated[int, Range(1, 16, "rays")]
-Seed = Annotated[int, Range(0, 2**63 - 1)]
+_Size = Annotated[int, Range(8, 2048, "pixels")]
+_NumViews = Annotated[int, Range(1, 4096)]
+_Frequency = Annotated[float, Range(0, 1024, "cycles across the box")]
+_Radius = Annotated[float, Range(1.8, 100, "half sides of the box")]
+_Elevation = Annotated[Sequence[float], Range(-89, 89, "degrees", entries=2)]
+_Supersample = Annotated[int, Range(1, 16, "rays")]
+_Seed = Annotated[int, Range(0, 2**63 - 1)]
 
 
 @validate_ranges
 def synthetic_scene(
     scene: SceneName,
-    size: Size = 100,
-    num_views: NumViews = 80,
-    num_eval_views: NumViews = 10,
-    frequency: Frequency = 8.0,
-    radius: Radius = 2.7,
-    elevation: Elevation = (5.0, 75.0),
-    supersample: Supersample = 4,
-    seed: Seed = 0,
+    size: _Size = 100,
+    num_views: _NumViews = 80,
+    num_eval_views: _NumViews = 10,
+    frequency: _Frequency = 8.0,
+    radius: _Radius = 2.7,
+    elevation: _Elevation = (5.0, 75.0),
+    supersample: _Supersample = 4,
+    seed: _Seed = 0,
     background: Background = "white",
     resolution: Resolution = None,
 ) -> PosedImages:
@@ -78,14 +78,14 @@ def synthetic_scene(
 def render_split(
     scene: str,
     split: Split,
-    size: Size = 100,
-    num_views: NumViews = 80,
-    num_eval_views: NumViews = 10,
-    frequency: Frequency = 8.0,
-    radius: Radius = 2.7,
-    elevation: Elevation = (5.0, 75.0),
-    supersample: Supersample = 4,
-    seed: Seed = 0,
+    size: _Size = 100,
+    num_views: _NumViews = 80,
+    num_eval_views: _NumViews = 10,
+    frequency: _Frequency = 8.0,
+    radius: _Radius = 2.7,
+    elevation: _Elevation = (5.0, 75.0),
+    supersample: _Supersample = 4,
+    seed: _Seed = 0,
 ) -> Views:
     """Render the exact views of one split: `num_views` views of "train", `num_eval_views` of "val" and of "test".
 

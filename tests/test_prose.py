@@ -120,7 +120,6 @@ NOT_YET = frozenset(
         tests/test_presets.py
         tests/test_ranges.py
         tests/test_report.py
-        tests/test_scenes.py
         tests/test_view.py
         """,
     )

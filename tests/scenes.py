@@ -1,6 +1,7 @@
 """A scene without files: a ball of radius 1/2, colored by its normal, on a white background."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ from coordnet.encodings.factorized_grid import vector_matrix
 from coordnet.encodings.no_encoding import NoEncoding
 from coordnet.encodings.spherical import SphericalHarmonics
 from coordnet.fields.radiance_field import RadianceField
+from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.networks.mlp import Mlp
+from coordnet.runs.load import LoadedRun
 from coordnet.signals.base import Signal
+from coordnet.signals.spec import SignalSpec
 
 DOMAIN = Domain((32, 32, 32))
 RADIUS = 0.5
@@ -80,3 +84,9 @@ def small_field(**options: Any) -> RadianceField:
         "encoding": vector_matrix(DOMAIN, num_features=4),
     }
     return RadianceField(DOMAIN, 3, (0.0, 1.0), **(given | options))
+
+
+def loaded_scene(directory: Path, spec: SignalSpec, num_samples: int, field: Any = None) -> LoadedRun:
+    """A run of the ball, or of another field, with the cameras of a spec."""
+    renderer = HierarchicalRenderer(num_samples=num_samples).eval()
+    return LoadedRun(directory, "last", {}, spec, 0, field or Solid(), renderer, torch.device("cpu"))

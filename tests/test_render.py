@@ -20,7 +20,7 @@ from coordnet.coords import Domain
 from coordnet.errors import UserError
 from coordnet.export import image as module
 from coordnet.export import png
-from coordnet.export.image import evaluate_grid, render
+from coordnet.export.image import evaluate_grid, export_image
 from coordnet.forward_maps.point import PointEvaluation
 from coordnet.runs.load import LoadedRun
 from coordnet.signals.spec import SignalSpec
@@ -84,7 +84,7 @@ def test_the_file_holds_the_pixels_of_all_bands(
     stand_in: Stand, channels: int, size: tuple[int, int]
 ) -> None:
     field = waves(channels)
-    path = render(stand_in(field, channels), size=size)
+    path = export_image(stand_in(field, channels), size=size)
     expected = np.concatenate(list(evaluate_grid(field, DOMAIN, BOX, size)))
     assert expected.shape == (size[1], size[0], channels)
     with Image.open(path) as picture:
@@ -110,7 +110,7 @@ def test_bands_do_not_change_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None
 def test_any_bytes_survive_in_bands_of_any_height(tmp_path: Path, channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 41, channels), np.uint8)
     pixels[20:40] = 255
-    png.write(tmp_path / "a.png", pixels.shape, np.split(pixels, [1, 2, 30, 59]))
+    png.write_png(tmp_path / "a.png", pixels.shape, np.split(pixels, [1, 2, 30, 59]))
     assert np.array_equal(imageio.imread(tmp_path / "a.png").reshape(pixels.shape), pixels)
 
 
@@ -132,7 +132,7 @@ def test_an_interruption_leaves_the_directory_as_it_was(stand_in: Stand, fault: 
     (directory / "images" / "other.png").write_text("mine")
     before = files(directory)
     with pytest.raises(type(fault)):
-        render(run)
+        export_image(run)
     assert len(seen) == 2 and files(directory) == before
     assert all(len(names) == 2 and "render-48x32.png" not in names for names in seen), "it is written beside"
 
@@ -145,7 +145,7 @@ def test_a_full_disk_leaves_the_directory_as_it_was(stand_in: Stand) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            render(run, size=(200, 200))
+            export_image(run, size=(200, 200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert files(run.directory) == before
@@ -154,14 +154,14 @@ def test_a_full_disk_leaves_the_directory_as_it_was(stand_in: Stand) -> None:
 def test_a_file_that_exists_or_appears_meanwhile_is_left_as_it_is(stand_in: Stand, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     with pytest.raises(UserError, match=r"^output=[^\n]*a\.png' exists already; choose another file$"):
-        render(stand_in(never, 3), output=tmp_path / "a.png")
+        export_image(stand_in(never, 3), output=tmp_path / "a.png")
 
     def field(coords: Tensor) -> Tensor:
         (tmp_path / "b.png").write_text("mine")
         return waves(3)(coords)
 
     with pytest.raises(FileExistsError, match=r"^[^\n]*b\.png has appeared meanwhile[^\n]*$"):
-        render(stand_in(field, 3), output=tmp_path / "b.png")
+        export_image(stand_in(field, 3), output=tmp_path / "b.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "run"]
     assert (tmp_path / "a.png").read_text() == (tmp_path / "b.png").read_text() == "mine"
 
@@ -172,32 +172,32 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_any_evaluation(
     (tmp_path / "file").write_text("mine")
     for output in (tmp_path / "file" / "a.png", Path("/proc/a.png")):
         with pytest.raises(OSError, match=r"^[^\n]+$"):
-            render(stand_in(never, 3), output=output)
+            export_image(stand_in(never, 3), output=output)
 
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_other_numbers_of_channels_are_refused_before_any_evaluation(stand_in: Stand, channels: int) -> None:
     run = stand_in(never, channels)
     with pytest.raises(UserError, match=rf"^[^\n]* of {channels} channels; [^\n]* 1 [^\n]*3 [^\n]*4 [^\n]*$"):
-        render(run)
+        export_image(run)
     assert list((run.directory / "images").iterdir()) == []
 
 
 def test_it_is_quiet_when_not_on_a_terminal(stand_in: Stand, capfd: pytest.CaptureFixture[str]) -> None:
-    render(stand_in(waves(1), 1))
+    export_image(stand_in(waves(1), 1))
     assert capfd.readouterr() == ("", "")
 
 
 MEASURE = """
 import sys
 import coordnet
-from coordnet.export.image import render
+from coordnet.export.image import export_image
 
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) // 1024
 
 for height in map(int, sys.argv[2:]):
-    render(coordnet.load(sys.argv[1]), size=(16384, height))
+    export_image(coordnet.load(sys.argv[1]), size=(16384, height))
     print(peak())
 """
 

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from coordnet.errors import Diverged, UserError
-from coordnet.export.image import pixel_centers, render
+from coordnet.export.image import export_image, pixel_centers
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.config_file import read_config
 from coordnet.runs.directory import is_locked, lock_run_dir, read_status, write_status, write_text
@@ -220,15 +220,17 @@ class TestRender:
 
         run = load(finished)
         expected = viz.to_pixels(run(run.spec.domain.grid()).numpy())
-        written = imageio.imread(render(run, output=tmp_path / "a.png"))
+        written = imageio.imread(export_image(run, output=tmp_path / "a.png"))
         assert written.shape == (32, 48, 3)
         assert abs(written.astype(int) - expected).max() <= 1  # chunks of another size round differently
 
     def test_a_crop_is_that_part_of_the_whole(self, finished: Path, tmp_path: Path) -> None:
         import imageio.v3 as imageio
 
-        whole = imageio.imread(render(load(finished), scale=3, output=tmp_path / "a.png"))
-        part = imageio.imread(render(load(finished), scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png"))
+        whole = imageio.imread(export_image(load(finished), scale=3, output=tmp_path / "a.png"))
+        part = imageio.imread(
+            export_image(load(finished), scale=3, crop=(8, 4, 20, 10), output=tmp_path / "b.png")
+        )
         assert abs(part.astype(int) - whole[12:30, 24:60]).max() <= 1
 
     def test_pixel_centers_tile_the_interval(self) -> None:
@@ -240,13 +242,13 @@ class TestRender:
     ) -> None:
         import imageio.v3 as imageio
 
-        written = imageio.imread(render(load(finished), size=size, output=tmp_path / "a.png"))
+        written = imageio.imread(export_image(load(finished), size=size, output=tmp_path / "a.png"))
         assert written.shape == (size[1], size[0], 3)
 
     def test_nothing_is_overwritten(self, finished: Path, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_text("mine")
         with pytest.raises(UserError, match="exists"):
-            render(load(finished), output=tmp_path / "a.png")
+            export_image(load(finished), output=tmp_path / "a.png")
         assert (tmp_path / "a.png").read_text() == "mine"
 
 

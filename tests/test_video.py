@@ -7,7 +7,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from coordnet.export.video import write
+from coordnet.export.video import write_video
 from coordnet.viz import Picture
 
 
@@ -19,7 +19,7 @@ def shades(count: int, height: int = 32, width: int = 48) -> Iterator[Picture]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
 def test_pictures_come_in_their_order_at_their_rate(tmp_path: Path, name: str) -> None:
-    write(tmp_path / name, shades(6), rate=10)
+    write_video(tmp_path / name, shades(6), fps=10)
     frames = imageio.imread(tmp_path / name, index=None)
     assert frames.shape == (6, 32, 48, 3)
     assert frames.mean(axis=(1, 2, 3)) == pytest.approx([0, 30, 60, 90, 120, 150], abs=4)
@@ -30,7 +30,7 @@ def test_pictures_come_in_their_order_at_their_rate(tmp_path: Path, name: str) -
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_mp4_repeats_a_last_row_and_column_where_sides_are_odd(tmp_path: Path) -> None:
-    write(tmp_path / "a.mp4", shades(3, 31, 45), rate=10)
+    write_video(tmp_path / "a.mp4", shades(3, 31, 45), fps=10)
     frames = imageio.imread(tmp_path / "a.mp4", index=None)
     assert frames.shape == (3, 32, 46, 3) and frames[2].std() < 2
 
@@ -43,7 +43,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, name: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / name, pictures(), rate=10)
+        write_video(tmp_path / name, pictures(), fps=10)
     assert not list(tmp_path.iterdir())
 
 
@@ -55,7 +55,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, name: str) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, limits[1]))
     try:
         with pytest.raises(OSError, match=r"^[^\n]+$"):
-            write(tmp_path / name, noise, rate=10)
+            write_video(tmp_path / name, noise, fps=10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN and not list(tmp_path.iterdir())
@@ -68,4 +68,4 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_the_first_picture(
 
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"^[^\n]+$"):
-        write(tmp_path / "file" / "a.gif", never(), rate=10)
+        write_video(tmp_path / "file" / "a.gif", never(), fps=10)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coordnet.cli.run_options import parse, parser_of_run
+from coordnet.cli.run_options import load_run, named_as_flags, parse, parser_of_run
 
 
 def main(argv: list[str]) -> None:
@@ -15,11 +15,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--level",
         type=float,
-        help="density on the surface (default: half opaque at a thickness of 1/32 of the box's side)",
+        help="density on the surface (default: a layer of 1/32 of the box's side is half opaque)",
     )
-    parser.add_argument("--out", type=Path, help="default: mesh.ply in the run; a new file, .ply or .obj")
+    parser.add_argument("--output", type=Path, help="default: mesh.ply in the run; a new file, .ply or .obj")
     options = parse(parser, argv)
-    from coordnet.export.mesh import DEFAULT_LEVEL, mesh
+    from coordnet.export.mesh import DEFAULT_LEVEL, export_mesh
 
     level = DEFAULT_LEVEL if options.level is None else options.level
-    print(mesh(options.run, options.resolution, level, options.out, options.checkpoint, options.allow))
+    run = load_run(options)
+    with named_as_flags():
+        print(export_mesh(run, options.resolution, level, options.output))

@@ -17,14 +17,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--crop", type=numbers(4, float), metavar="L,T,R,B", help="part to show, in pixels of the original"
     )
-    parser.add_argument("--frame", type=int, metavar="N", help="of a scene: view number N, from 0")
+    parser.add_argument("--view", type=int, metavar="N", help="number of a view of a scene, from 0")
     parser.add_argument(
         "--split",
         choices=("val", "test", "train"),
-        help="of a scene: the views that N counts (default: the first of these that there are)",
+        help="the views of a scene that N counts (default: the first of these that the scene has)",
     )
     parser.add_argument(
-        "--depth", action="store_true", help="of a scene: write the depth too, beside it as ...-depth.png"
+        "--depth", action="store_true", help="write the depth of a view too, beside the view as ...-depth.png"
     )
     parser.add_argument(
         "--output",
@@ -32,28 +32,19 @@ def main(argv: list[str]) -> None:
         help="default: images/render-WxH.png or images/view-SPLIT-N-WxH.png in the run; a new file",
     )
     options = parse(parser, argv)
-    is_view = options.frame is not None
+    is_view = options.view is not None
     for name in ("size", "crop") if is_view else ("split", "depth"):
         if getattr(options, name):
-            raise UserError(f"--{name} goes {'without' if is_view else 'with'} --frame")
-    if is_view:
-        from coordnet.export.view import render_view
-
-        with named_as_flags():
-            paths = render_view(
-                options.run,
-                options.frame,
-                options.split,
-                options.scale,
-                options.output,
-                options.depth,
-                options.checkpoint,
-                options.allow,
-            )
-        print(*paths, sep="\n")
-        return
-    from coordnet.export.image import render
+            raise UserError(f"--{name} goes {'without' if is_view else 'with'} --view")
+    from coordnet.export.image import export_image
+    from coordnet.export.view import export_view
 
     run = load_run(options)
     with named_as_flags():
-        print(render(run, options.scale, options.size, options.crop, options.output))
+        if is_view:
+            paths = export_view(
+                run, options.view, options.split, options.scale, options.output, options.depth
+            )
+        else:
+            paths = [export_image(run, options.scale, options.size, options.crop, options.output)]
+    print(*paths, sep="\n")

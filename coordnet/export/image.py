@@ -11,8 +11,8 @@ from coordnet import viz
 from coordnet.console import bar
 from coordnet.coords import Domain, FieldFunction, chunks, in_chunks
 from coordnet.errors import OptionError, UserError
-from coordnet.export import png
 from coordnet.export.default_path import default_path
+from coordnet.export.png import COLOR_TYPES, write_png
 from coordnet.files import check_new
 from coordnet.runs.load import LoadedRun
 
@@ -20,7 +20,7 @@ POINTS_PER_CHUNK = 1 << 18
 MAX_SIDE = 1 << 16
 
 
-def render(
+def export_image(
     run: LoadedRun,
     scale: float = 1.0,
     size: Sequence[int] | None = None,
@@ -50,7 +50,7 @@ def render(
         raise UserError(
             f"{run.directory} holds a signal in {spec.domain.dim} dimensions; render makes images of 2"
         )
-    if spec.channels not in png.COLOR_TYPES:
+    if spec.channels not in COLOR_TYPES:
         raise UserError(
             f"{run.directory} holds a signal of {spec.channels} channels; render makes images of 1 (gray), 3 (RGB) "
             "or 4 (RGBA)"
@@ -67,7 +67,7 @@ def render(
     path = output or default_path(run, f"images/render-{size[0]}x{size[1]}.png")
     check_new("output", path, (".png",))
     rows = evaluate_grid(run, spec.domain, box, size)
-    png.write(path, (size[1], size[0], spec.channels), rows)
+    write_png(path, (size[1], size[0], spec.channels), rows)
     return path
 
 

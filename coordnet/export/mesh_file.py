@@ -2,28 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from coordnet.evaluation.media import Mesh
 from coordnet.files import atomic_file
 
 
-class Mesh(NamedTuple):
-    """Triangles between vertices.
-
-    Attributes:
-        vertices: (v, 3), in float64: a world may be far from its 0.
-        colors: (v, 3) uint8.
-        triangles: (f, 3), indices of vertices.
-    """
-
-    vertices: np.ndarray
-    colors: np.ndarray
-    triangles: np.ndarray
-
-
-def ply(mesh: Mesh) -> Iterator[bytes]:
+def _ply(mesh: Mesh) -> Iterator[bytes]:
     vertices = np.empty(len(mesh.vertices), [("place", "<f8", 3), ("color", "u1", 3)])
     vertices["place"], vertices["color"] = mesh.vertices, mesh.colors
     triangles = np.empty(len(mesh.triangles), [("count", "u1"), ("corners", "<i4", 3)])
@@ -43,7 +29,7 @@ def ply(mesh: Mesh) -> Iterator[bytes]:
     yield triangles.tobytes()
 
 
-def obj(mesh: Mesh) -> Iterator[bytes]:
+def _obj(mesh: Mesh) -> Iterator[bytes]:
     """`v x y z red green blue` with colors in [0, 1]: an extension that most programs read."""
     for place, color in zip(mesh.vertices.tolist(), (mesh.colors / 255).tolist(), strict=True):
         yield ("v" + "".join(f" {number:.12g}" for number in place + color) + "\n").encode()
@@ -51,14 +37,15 @@ def obj(mesh: Mesh) -> Iterator[bytes]:
         yield "f {} {} {}\n".format(*corners).encode()
 
 
-KINDS = {".ply": ply, ".obj": obj}
+# Bytes of a file by its ending.
+WRITERS = {".ply": _ply, ".obj": _obj}
 
 
-def write(path: Path, mesh: Mesh) -> None:
-    """Write a new file of one of `KINDS`.
+def write_mesh(path: Path, mesh: Mesh) -> None:
+    """Write a new file, whose ending is one of `WRITERS`.
 
     Raises:
-        OSError: It cannot be written, or a file at `path` has appeared meanwhile.
+        OSError: The file cannot be written, or a file at `path` has appeared meanwhile.
     """
     with atomic_file(path) as partial, partial.open("wb") as file:
-        file.writelines(KINDS[path.suffix](mesh))
+        file.writelines(WRITERS[path.suffix](mesh))

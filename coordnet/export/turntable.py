@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch.nn import functional as F
@@ -10,105 +11,105 @@ from torch.nn import functional as F
 from coordnet import viz
 from coordnet.cameras import Cameras, estimate_up, orbit_poses
 from coordnet.console import bar
-from coordnet.errors import UserError
-from coordnet.export import video
-from coordnet.export.view import load_scene, scaled
-from coordnet.ranges import Range
+from coordnet.errors import OptionError, UserError
+from coordnet.export.default_path import default_path
+from coordnet.export.video import check_video, write_video
+from coordnet.export.view import Scale, scaled_size, scene_of
+from coordnet.options import Range, check_number, validate_ranges
 from coordnet.rendering.camera import render_view
+from coordnet.runs.load import LoadedRun
 from coordnet.signals.scenes.frames import read_frames
-from coordnet.signals.scenes.posed_images import PosedImages
 from coordnet.signals.scenes.view_files import read_cameras
-from coordnet.training.module import FieldModule
+from coordnet.signals.spec import SceneSpec
 
-FRAMES = 60
-COUNT = Range(1, 100_000, whole=True)
-# Browsers slow GIFs down that are faster.
-RATE = Range(1, 50, "pictures a second")
-SIDES = Range(1, 4096, "pixels", whole=True, entries=2)
-# At the poles no camera is level.
-ELEVATION = Range(-89, 89, "degrees")
+NUM_FRAMES = 60
+# No camera is level at the poles.
+MAX_ELEVATION = 89.0
+_Sides = Annotated[Sequence[int], Range(1, 4096, "pixels", entries=2)]
 
 
-def turntable(
-    run: Path,
-    frames: int | None = None,
-    rate: float = 20.0,
-    scale: float = 1.0,
+@validate_ranges
+def export_turntable(
+    run: LoadedRun,
+    num_frames: Annotated[int | None, Range(1, 100_000)] = None,
+    # Browsers play faster GIFs slowly.
+    fps: Annotated[float, Range(1, 50, "frames a second")] = 20.0,
+    scale: Scale = 1.0,
     size: Sequence[int] | None = None,
-    elevation: float | None = None,
-    path: Path | None = None,
-    out: Path | None = None,
-    which: str = "last",
-    allow: Sequence[str] = (),
+    elevation: Annotated[float | None, Range(-MAX_ELEVATION, MAX_ELEVATION, "degrees")] = None,
+    camera_path: Path | None = None,
+    output: Path | None = None,
 ) -> Path:
-    """Write a video of a run's scene, on its background: a new GIF or MP4 file.
+    """Write a video of a scene on the scene's background: a new GIF or MP4 file.
 
     Args:
-        run: The run's directory.
-        frames: Pictures around the scene, in [1, 100000]; 60 by default.
-        rate: Pictures each second, in [1, 50].
-        scale: Pixels per pixel of the signal's pictures, if no size is given.
-        size: (width, height) of the pictures, each in [1, 4096]; the vertical angle of view stays.
-        elevation: Of the cameras, in degrees, in [-89, 89]; the mean of those trained on by default.
-        path: A JSON file in Blender format with the cameras instead, in the world of the signal's own files.
-        out: The file; turntable.gif in the run by default.
-        which: "last" or "best" checkpoint.
-        allow: As for `build`.
+        run: A run of a scene.
+        num_frames: Number of frames around the scene; None takes 60.
+        fps: Frames per second.
+        scale: Pixels per pixel of the scene's pictures; ignored where a size is given.
+        size: (width, height) of the frames, each in [1, 4096]; the vertical angle of view stays.
+        elevation: Elevation of the cameras in degrees; None takes the mean of the training cameras.
+        camera_path: A JSON file in Blender format with the cameras of the frames, in the world of the scene's files.
+        output: The new file; None takes turntable.gif in the run's directory.
+
+    Returns:
+        The file written.
 
     Raises:
-        UserError: The run, the path or an option does not allow it.
-        OSError: The file cannot be written. Where the directory is at fault, nothing has been rendered yet.
+        UserError: The run holds no scene, or the camera path or an option is not allowed.
+        OSError: The file cannot be written. A faulty directory raises this error before anything is rendered.
     """
-    if frames is not None:
-        COUNT.check("--frames", frames)
-    RATE.check("--fps", rate)
-    if elevation is not None:
-        ELEVATION.check("--elevation", elevation)
-    if path is not None and (frames, elevation) != (None, None):
-        raise UserError(
-            f"--path={path} has the cameras; --frames and --elevation are for those around the scene"
+    if camera_path is not None and (num_frames, elevation) != (None, None):
+        raise OptionError(
+            "camera_path",
+            str(camera_path),
+            "holds the cameras; --num-frames and --elevation are for cameras around the scene",
         )
-    out = out or run / "turntable.gif"
-    video.check_video(out)
-    signal, model = load_scene(run, which, allow)
-    width, height = size or scaled(signal.train.cameras.size, scale)
-    SIDES.check("--size", (width, height))
-    if path is not None:
-        cameras = along(path, (width, height), signal)
+    scene = scene_of(run)
+    output = output or default_path(run, "turntable.gif")
+    check_video("output", output)
+    training = scene.cameras["train"]
+    width, height = size or scaled_size(training.size, scale)
+    check_number("size", (width, height), _Sides)
+    if camera_path is not None:
+        cameras = cameras_from_file(camera_path, (width, height), scene)
     else:
-        cameras = around(signal.train.cameras, (width, height), frames or FRAMES, elevation)
-    video.write(out, pictures(cameras, signal, model), rate)
-    return out
+        cameras = orbit_cameras(training, (width, height), num_frames or NUM_FRAMES, elevation)
+    write_video(output, render_frames(cameras, run, scene), fps)
+    return output
 
 
-@torch.no_grad()
-def pictures(cameras: Cameras, signal: PosedImages, model: FieldModule) -> Iterator[viz.Picture]:
+def render_frames(cameras: Cameras, run: LoadedRun, scene: SceneSpec) -> Iterator[viz.Picture]:
+    """Yield the view of each camera, (height, width, 3) uint8."""
     for i in bar(range(len(cameras)), "rendering"):
-        yield viz.to_pixels(render_view(cameras, i, signal.eval_background, model.predict)["value"].numpy())
+        yield viz.to_pixels(render_view(cameras, i, scene.background, run.predict)["value"].numpy())
 
 
-def around(cameras: Cameras, size: tuple[int, int], count: int, elevation: float | None) -> Cameras:
-    """`count` cameras on a circle at the mean distance and elevation of others, with their mean vertical angle of view.
+def orbit_cameras(cameras: Cameras, size: tuple[int, int], count: int, elevation: float | None) -> Cameras:
+    """Cameras on a circle with the mean distance, elevation and vertical angle of view of other cameras.
 
     Args:
-        cameras: In coordinates that have the middle of the scene at 0.
-        size: (width, height) of the new ones, whose axis is in the middle, in pixels.
-        count: At least 1.
-        elevation: Instead of the mean, in degrees.
+        cameras: The other cameras, in coordinates with the middle of the scene at 0.
+        size: (width, height) of the new images in pixels.
+        count: Number of new cameras, at least 1.
+        elevation: Elevation of the new cameras in degrees; None takes the mean of the other cameras.
     """
     positions, up = cameras.poses[..., 3], estimate_up(cameras.poses)
     if elevation is None:
         elevation = float(torch.asin((F.normalize(positions, dim=-1) @ up).clamp(-1, 1)).rad2deg().mean())
-        elevation = min(max(elevation, ELEVATION.low), ELEVATION.high)
+        elevation = min(max(elevation, -MAX_ELEVATION), MAX_ELEVATION)
     poses = orbit_poses(count, float(positions.norm(dim=-1).mean()), elevation, up)
     focal = cameras.focal.mean(dim=0) * size[1] / cameras.size[1]
     return Cameras(poses, focal.expand(count, 2), torch.tensor(size).expand(count, 2) / 2, size)
 
 
-def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
-    """The cameras of a file, brought to the box of a signal, with pictures of (width, height).
+def cameras_from_file(path: Path, size: tuple[int, int], scene: SceneSpec) -> Cameras:
+    """Read the cameras of a file, in coordinates of a scene's box, for images of (width, height) pixels.
 
-    Where the file's have another shape, the vertical angle of view stays, and more or less is seen at the sides.
+    The vertical angle of view of the file stays. Images of another shape show more or less at the sides.
+
+    Raises:
+        UserError: The file cannot be read, or does not say which pixels its focal lengths are in.
     """
     frames = read_frames(path)
     for frame in frames:
@@ -117,11 +118,13 @@ def along(path: Path, size: tuple[int, int], signal: PosedImages) -> Cameras:
                 f"{frame.name}: fl_x is in pixels of pictures whose w and h the file must have too"
             )
     first = frames[0]
-    said = [first.number(key, side) for key, side in zip("wh", size, strict=True)]
-    if not all(side >= 1 and side.is_integer() for side in said):
-        raise UserError(f"{first.name}: w={said[0]:g} and h={said[1]:g} must be whole numbers of at least 1")
-    width, height = map(int, said)
-    cameras = read_cameras(frames, (width, height)).normalized_to(signal.center, signal.half_size)
+    sides = [first.number(key, side) for key, side in zip("wh", size, strict=True)]
+    if not all(side >= 1 and side.is_integer() for side in sides):
+        raise UserError(
+            f"{first.name}: w={sides[0]:g} and h={sides[1]:g} must be whole numbers of at least 1"
+        )
+    width, height = map(int, sides)
+    cameras = read_cameras(frames, (width, height)).normalized_to(scene.center, scene.half_size)
     scale = size[1] / height
     center = (cameras.center - torch.tensor([width, height]) / 2) * scale + torch.tensor(size) / 2
     return replace(cameras, focal=cameras.focal * scale, center=center, size=size)

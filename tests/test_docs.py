@@ -1,5 +1,6 @@
 """The commands and examples of the documents work."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -93,3 +94,21 @@ def test_documents_link_to_files_that_exist() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_tour_is_short_and_names_files_and_functions_that_exist() -> None:
+    tour = (ROOT / "docs" / "tour.md").read_text()
+    assert len(tour.splitlines()) <= 80
+    places = re.findall(r"`(coordnet/[\w/]+\.py)`\s+`([\w.]+)`", tour)
+    assert len(places) > 30
+    assert len(places) == len(re.findall(r"`coordnet/[\w/]+\.py`", tour)), "every file comes with a function"
+    for file, name in places:
+        names: list[str] = []
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.ClassDef):
+                names += [
+                    f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)
+                ]
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                names.append(node.name)
+        assert name in names, f"{file}: {name}"

@@ -16,9 +16,9 @@ from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
 SWEEP = "sweep.json"
-FORMAT = 2
+FORMAT = 3
 RULES = ("steps", "parameters", "seconds")
-# How far parameters that are equal may be apart.
+# Largest relative difference between two parameter counts that count as equal.
 TOLERANCE = 0.02
 
 Job = list[str]

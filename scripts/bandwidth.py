@@ -1,4 +1,4 @@
-"""Train and test PSNR against the band that an encoding holds: the U-curve over sigma and over octaves.
+"""Train and test PSNR against the bandwidth of an encoding: the U-curve over sigma and over octaves.
 
     python scripts/bandwidth.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
 
@@ -21,24 +21,24 @@ from coordnet.reports.results import load_sweep
 from coordnet.reports.tables import Table
 from coordnet.reports.variants import Variant, make_variants
 
-# Of Tancik et al. 2020, fig. 10, at 512 pixels, of which every second is trained on.
+# Values of Tancik et al. 2020, fig. 10: 512 pixels, training on every second pixel.
 PUBLISHED_BEST, PUBLISHED_NYQUIST = 10.0, 128.0
 SCORES = {"train/psnr": "training pixels", "test/psnr": "pixels between them (test)"}
 
 
 class Point(NamedTuple):
-    """One bandwidth.
+    """One bandwidth of an encoding.
 
     Attributes:
         band: sigma, or the highest of the octaves, in cycles across the image.
-        row: Its runs, one per image.
+        variant: Runs of this bandwidth, one per image.
     """
 
     band: float
-    row: Variant
+    variant: Variant
 
     def score(self, name: str) -> float:
-        return mean(self.row.values(name))
+        return mean(self.variant.values(name))
 
 
 def main() -> None:
@@ -47,13 +47,13 @@ def main() -> None:
     )
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    parser.add_argument("--sweep", type=Path, help="directory of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "bandwidth" + "_paper" * options.paper
     sweep = load_sweep(options.sweep or train(name, overrides))
-    rows = make_variants(sweep)
-    nyquist = build(rows[0].results[0].config["signal"], "signal").domain.nyquist
-    gaussian, octaves = (points(rows, encoding) for encoding in ("gaussian", "positional"))
+    variants = make_variants(sweep)
+    nyquist = build(variants[0].results[0].config["signal"], "signal").domain.nyquist
+    gaussian, octaves = (points(variants, encoding) for encoding in ("gaussian", "positional"))
     print_table(f"PSNR against sigma; the training Nyquist is {nyquist:g}", table(gaussian, nyquist))
     print_table(f"PSNR against the top octave; the training Nyquist is {nyquist:g}", table(octaves, nyquist))
     best = max(gaussian, key=lambda point: point.score("test/psnr")).band
@@ -65,14 +65,14 @@ def main() -> None:
     save(figure(gaussian, octaves, nyquist), options.figures / f"{name}.png")
 
 
-def points(rows: Sequence[Variant], encoding: str) -> list[Point]:
-    """Of the rows of an encoding, from the narrowest band to the widest."""
+def points(variants: Sequence[Variant], encoding: str) -> list[Point]:
+    """Return the variants of an encoding, from the narrowest band to the widest."""
     found = []
-    for row in rows:
-        options = row.results[0].config["encoding"]
+    for variant in variants:
+        options = variant.results[0].config["encoding"]
         if options["_target_"].endswith(f".{encoding}"):
             band = options["scale"] if encoding == "gaussian" else 2.0 ** (options["num_frequencies"] - 1)
-            found.append(Point(band, row))
+            found.append(Point(band, variant))
     return sorted(found, key=lambda point: point.band)
 
 
@@ -84,7 +84,7 @@ def table(curve: Sequence[Point], nyquist: float) -> Table:
         {
             "cycles across": f"{point.band:g}",
             "/ Nyquist": f"{point.band / nyquist:.3f}",
-            "images": str(len(point.row.finished)),
+            "images": str(len(point.variant.finished)),
             "train PSNR": f"{point.score('train/psnr'):.2f}",
             "test PSNR": f"{point.score('test/psnr'):.2f}",
             "on all pixels": f"{point.score('test/psnr_all'):.2f}",

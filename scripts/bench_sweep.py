@@ -1,4 +1,4 @@
-"""What a process per job brings: the same six jobs side by side and one after another.
+"""The gain of a process per job: the same six jobs in parallel and one after another.
 
     python scripts/bench_sweep.py [--rounds 2]
 
@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 def seconds(*overrides: str) -> float:
-    """From the command to the table."""
+    """Measure the seconds from the command to the table."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "coordnet.cli.main", "train", *overrides]
         started = time.perf_counter()

@@ -49,7 +49,7 @@ RUNGS: dict[str, Callable[[Domain], Encoding]] = {
 LENGTHS = (8, 64, 512, 4096)
 VALUES = ("smooth", "stepped", "random")
 LEARNED = 0.01
-# Of one position, and of a fifth of 512: a number that no period divides.
+# Steps of one position, and of a fifth of 512, a number that no period divides.
 STEPS = (1, 101)
 SHOWN = 64
 
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def features(encoding: Encoding, domain: Domain) -> np.ndarray:
-    """At the positions, (N, F)."""
+    """Return the features (N, F) at the positions."""
     with torch.no_grad():
         return encoding(domain.grid()).double().numpy()
 
@@ -185,7 +185,7 @@ def kernels(rungs: dict[str, Encoding], domain: Domain) -> Figure:
 
 
 def responses() -> Figure:
-    """How much each band changes with a step of one position, and of a quarter of the sequence."""
+    """Plot the change of each band with a step of one position, and of a quarter of the sequence."""
     figure = Figure(figsize=(12, 3.6), dpi=80, layout="constrained")
     domain = Domain((512,))
     for ax, name in zip(figure.subplots(1, 2), ("sinusoidal", "transformer"), strict=True):
@@ -240,7 +240,7 @@ def properties(rungs: dict[str, Encoding], domain: Domain) -> Table:
 
 
 def response_table() -> Table:
-    """Of the sines; their cosines respond alike."""
+    """Tabulate the response of the sines; the cosines respond alike."""
     domain = Domain((512,))
     encoding = RUNGS["sinusoidal"](domain).double()
     bands = encoding.feature_frequencies()
@@ -313,7 +313,7 @@ def fit(inputs: Tensor, targets: Tensor) -> float:
 
 
 def train(sweeps: Path) -> Iterable[list[dict[str, Any]]]:
-    """The sweep for each kind of values, two at a time."""
+    """Run the sweep for each kind of values, two sweeps at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(partial(sweep, sweeps), VALUES))
 
@@ -343,7 +343,7 @@ def grouped(
 
 
 def trained(results: list[dict[str, Any]], values: str) -> Table:
-    """Medians over the seeds."""
+    """Tabulate medians over the seeds."""
     groups = grouped(results, ("label", "signal.num_samples", "signal.values"))
     rows = []
     for name in RUNGS:
@@ -360,7 +360,7 @@ def trained(results: list[dict[str, Any]], values: str) -> Table:
 
 
 def speed(results: list[dict[str, Any]]) -> Table:
-    """Medians over the seeds."""
+    """Tabulate medians over the seeds."""
     groups = grouped(results, ("label", "signal.num_samples", "signal.values"))
     rows = []
     for name in RUNGS:

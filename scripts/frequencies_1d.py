@@ -55,7 +55,7 @@ class Run(NamedTuple):
         train_predicted, test_predicted, errors_predicted: Likewise.
         kernel: (32, 32), at the trained samples before training.
         target, values: (n,), all samples of the line and what is learned in the end.
-        train_stride: Every train_stride-th sample is trained on.
+        train_stride: Training uses every train_stride-th sample.
     """
 
     steps: Values
@@ -78,8 +78,12 @@ def main() -> None:
     )
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of figs. 2 and 3, finished; then they are not trained")
-    parser.add_argument("--families", type=Path, help="of fig. 4, finished; then it is not trained")
+    parser.add_argument(
+        "--sweep", type=Path, help="directory of the finished sweep of figs. 2 and 3; then nothing is trained"
+    )
+    parser.add_argument(
+        "--families", type=Path, help="directory of the finished sweep of fig. 4; then nothing is trained"
+    )
     options, overrides = parser.parse_known_args()
     options.figures.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -227,7 +231,7 @@ def final(groups: dict[str, list[Run]]) -> Table:
 
 
 def by_frequency(groups: dict[str, list[Run]]) -> Table:
-    """At a tenth of the training, and at its end."""
+    """Tabulate the errors at a tenth of the training and at the end."""
     rows = []
     for label, runs in groups.items():
         row = {"mapping": label}
@@ -252,7 +256,7 @@ def by_frequency(groups: dict[str, list[Run]]) -> Table:
 
 
 def kernels(groups: dict[str, list[Run]]) -> Table:
-    """Of the first line: how cyclic it is, its largest eigenvalue, and how fast frequencies are learned."""
+    """Describe the kernel of the first line: cyclicity, largest eigenvalue, and learning speed of each frequency."""
     rows = []
     for label, runs in groups.items():
         kernel = runs[0].kernel
@@ -260,7 +264,7 @@ def kernels(groups: dict[str, list[Run]]) -> Table:
         cyclic = np.stack([np.roll(row, i) for i in range(len(row))])
         off = ((kernel - cyclic) ** 2).sum() / ((kernel - kernel.mean()) ** 2).sum()
         speeds = np.abs(np.fft.rfft(row))
-        # Of a kernel that is not cyclic, waves are no eigenvectors and have no speed.
+        # Waves are eigenvectors, and have a speed, only if the kernel is cyclic.
         speed = {k: f"{speeds[k] / speeds[1]:.2g}" if off < 0.5 else "" for k in FREQUENCIES[1:]}
         rows.append(
             {
@@ -340,7 +344,7 @@ def u_curves(points: Sequence[Point]) -> Figure:
         ax.axvline(points[0].nyquist, color="black", linestyle="--", linewidth=1)
         ax.set(title=f"noise 1 / f^{exponent:g}: test (solid), train (dotted)")
         ax.set(xlabel="deviation of the frequencies (cycles); line: Nyquist", ylabel="mean squared error")
-        # Of values in [-1/2, 1/2]; below 1e-8 is the rounding of float32 and chance.
+        # The values lie in [-1/2, 1/2]; errors below 1e-8 are rounding of float32 and chance.
         ax.set_ylim(1e-8, 0.2)
     ax.legend()
     return figure

@@ -31,7 +31,7 @@ RUN = (
     *("signal.resize=[96,64]", "encoding.num_frequencies=64", "network.depth=4", "network.width=256"),
     *("trainer.batch_size=64", "trainer.precision=float32", "max_steps=200", "eval_every=60", "threads=1"),
 )
-# Of the disk, in checkpoints: first best.ckpt is written, then last.ckpt, then the best one of the next score, ...
+# Size of the disk in checkpoints: first best.ckpt is written, then last.ckpt, then the best one of the next score, ...
 SIZES = (0.5, 1.5, 2.5, 3.5)
 # Steps after which the disk is filled, and bytes that are left on it: what comes next are metrics, the event file and
 # pictures (the next ones at step 20) or, from step 60 on, checkpoints.
@@ -41,12 +41,12 @@ SECONDS = 200
 
 
 class Command(NamedTuple):
-    """How a command ended.
+    """The end of a command.
 
     Attributes:
-        code: Its exit code.
-        said: What it wrote to stderr.
-        seconds: It took.
+        code: Exit code.
+        said: Text that the command wrote to stderr.
+        seconds: Duration of the command.
     """
 
     code: int
@@ -222,7 +222,7 @@ def read_only(root: Path, straight: Path) -> Iterator[Check]:
 
 
 def stopped(ended: Command, disk: Path) -> list[str]:
-    """What is wrong with how a command ended."""
+    """List the faults in the end of a command."""
     lines = ended.said.strip().splitlines() or [""]
     reason = lines[-1].removeprefix("coordnet: ")
     times = sum(reason in line for line in lines)
@@ -236,7 +236,7 @@ def stopped(ended: Command, disk: Path) -> list[str]:
 
 
 def kept(run: Path) -> list[str]:
-    """What is wrong with what is left of a run."""
+    """List the faults in the remaining files of a run."""
     wrong = [f"litter: {file}" for file in run.rglob(".*.tmp*")]
     for path in (run / "checkpoints").glob("*.ckpt"):
         try:
@@ -249,7 +249,7 @@ def kept(run: Path) -> list[str]:
 
 
 def finishes(run: Path, straight: Path, make_room: Callable[[], object]) -> list[str]:
-    """What is wrong with the run after it was resumed."""
+    """List the faults of the run after the resume."""
     make_room()
     ended = coordnet("resume", str(run))
     if ended.code != 0 or read_status(run)["status"] != "finished":

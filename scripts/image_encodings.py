@@ -3,8 +3,8 @@
     python scripts/image_encodings.py [--text] [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
 
 Trains `ablation=image_encodings` or `text_encodings` (minutes), with `--paper` by the published protocol in full (a day
-or two), or reads a finished sweep. Prints means over the images, paired differences between rows with 95 % intervals,
-and writes a sheet of details. Further overrides go to `coordnet train`.
+or two), or reads a finished sweep. Prints means over the images and paired differences between variants with 95 %
+intervals, and writes a sheet of details. Further overrides go to `coordnet train`.
 """
 
 import argparse
@@ -49,7 +49,7 @@ SHOWN = 3
 DETAIL, STEP = 96, 32
 ZOOM = 2
 
-Rows = Mapping[str, Variant]
+Variants = Mapping[str, Variant]
 
 
 def main() -> None:
@@ -59,17 +59,17 @@ def main() -> None:
     parser.add_argument("--text", action="store_true")
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    parser.add_argument("--sweep", type=Path, help="directory of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     kind = "text" if options.text else "natural"
     name = ("text" if options.text else "image") + "_encodings" + "_paper" * options.paper
     directory = options.sweep or train(name, overrides)
-    rows = {row.name: row for row in make_variants(load_sweep(directory))}
-    print_table(f"Test PSNR, {kind} images: mean ± std", scores(rows, PUBLISHED[kind]))
-    print_table("Paired differences of test PSNR with 95 % intervals", differences(rows, PUBLISHED[kind]))
+    variants = {variant.name: variant for variant in make_variants(load_sweep(directory))}
+    print_table(f"Test PSNR, {kind} images: mean ± std", scores(variants, PUBLISHED[kind]))
+    print_table("Paired differences of test PSNR with 95 % intervals", differences(variants, PUBLISHED[kind]))
     options.figures.mkdir(parents=True, exist_ok=True)
     path = options.figures / f"{name}.jpg"
-    imageio.imwrite(path, sheet(directory, rows), quality=85)
+    imageio.imwrite(path, sheet(directory, variants), quality=85)
     print(path)
 
 
@@ -78,28 +78,32 @@ def main() -> None:
 Published = Mapping[str, tuple[float, float]]
 
 
-def scores(rows: Rows, published: Published) -> Table:
+def scores(variants: Variants, published: Published) -> Table:
     table = []
-    for name, row in rows.items():
-        here = mean_and_std(row.values(SCORE))
-        line = {"variant": name, "images": str(here.n), "parameters": f"{row.results[0].parameters or 0:,}"}
-        line["train"] = f"{mean_and_std(row.values('train/psnr')).mean:.2f}"
+    for name, variant in variants.items():
+        here = mean_and_std(variant.values(SCORE))
+        line = {
+            "variant": name,
+            "images": str(here.n),
+            "parameters": f"{variant.results[0].parameters or 0:,}",
+        }
+        line["train"] = f"{mean_and_std(variant.values('train/psnr')).mean:.2f}"
         line["test"] = f"{here.mean:.2f} ± {here.std:.2f}"
         mean, std = published.get(name, (None, None))
         line["published"] = "-" if mean is None else f"{mean:.2f} ± {std:.2f}"
         line["deviation"] = "-" if mean is None else f"{here.mean - mean:+.2f}"
-        line["test SSIM"] = f"{mean_and_std(row.values('test/ssim')).mean:.3f}"
-        line["seconds"] = f"{mean_and_std(row.values('seconds')).mean:.1f}"
+        line["test SSIM"] = f"{mean_and_std(variant.values('test/ssim')).mean:.3f}"
+        line["seconds"] = f"{mean_and_std(variant.values('seconds')).mean:.1f}"
         table.append(line)
     return table
 
 
-def differences(rows: Rows, published: Published) -> Table:
+def differences(variants: Variants, published: Published) -> Table:
     table = []
     for better, worse in PAIRS:
-        if better not in rows or worse not in rows:
+        if better not in variants or worse not in variants:
             continue
-        found = rows[better].paired_difference_to(rows[worse], SCORE)
+        found = variants[better].paired_difference_to(variants[worse], SCORE)
         line = {"difference": f"{better} - {worse}", "images": str(found.pairs)}
         line["here"] = f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
         line["excludes 0"] = "yes" if found.excludes_zero else "no"
@@ -112,21 +116,21 @@ def differences(rows: Rows, published: Published) -> Table:
 # Figure
 
 
-def sheet(directory: Path, rows: Rows) -> viz.Picture:
-    """A detail of some images: the target, and what each row makes of it."""
+def sheet(directory: Path, variants: Variants) -> viz.Picture:
+    """Arrange a detail of some images: the target, and the prediction of each variant."""
     pictures: dict[str, viz.Picture] = {}
-    for number in range(min(SHOWN, *(len(row.finished) for row in rows.values()))):
-        for name, row in rows.items():
-            result = row.finished[number]
+    for number in range(min(SHOWN, *(len(variant.finished) for variant in variants.values()))):
+        for name, variant in variants.items():
+            result = variant.finished[number]
             index = result.config["signal"]["index"]
             target, prediction = details(directory, result)
             pictures.setdefault(f"{index:02} target", target)
             pictures[f"{index:02} {name} {result.metrics[SCORE]:.1f}"] = prediction
-    return viz.image_grid(pictures, columns=len(rows) + 1)
+    return viz.image_grid(pictures, columns=len(variants) + 1)
 
 
 def details(directory: Path, result: Result) -> tuple[viz.Picture, viz.Picture]:
-    """Target and prediction where the target varies most, from the last picture target | prediction | ... of a run."""
+    """Crop target and prediction to the part with most variation, from the last picture of a run."""
     strip = imageio.imread(max((directory / result.run / "images").glob("target-prediction*.png")))
     side = build(result.config["signal"], "signal").domain.size[0]
     above = (len(strip) - side) // 2

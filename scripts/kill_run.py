@@ -53,7 +53,7 @@ REACH = 0.25
 
 @dataclass
 class Count:
-    """What happened so far."""
+    """Counts of events."""
 
     kills: int = 0
     saves: int = 0
@@ -129,7 +129,7 @@ def written(run: Path) -> dict[str, int]:
 
 
 def saving(run: Path, before: dict[str, int]) -> bool:
-    """Whether a temporary file has been written that was not there before."""
+    """Return True if a new temporary file has been written."""
     return any(before.get(name) != moment for name, moment in written(run).items())
 
 
@@ -178,7 +178,7 @@ def rows(run: Path) -> str:
 
 
 def differences(run: Path, straight: Path) -> list[str]:
-    """What a finished run has not in common with the straight one."""
+    """List the differences between a finished run and the straight run."""
     found = [] if rows(run) == rows(straight) else [metrics_file.NAME]
     for name in (LAST, BEST):
         a, b = (checkpoint.load(folder / "checkpoints" / name) for folder in (run, straight))

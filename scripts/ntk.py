@@ -77,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    parser.add_argument("--sweep", type=Path, help="directory of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     options.figures.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -139,7 +139,7 @@ def seen_from(kernel: Kernel, place: int) -> Values:
 
 
 def pictures(runs: dict[str, Run]) -> Figure:
-    """For each row of the ablation: the kernel of two pixels, and some eigenvectors, before training."""
+    """Draw for each variant: the kernel of two pixels, and some eigenvectors, before training."""
     heads = ["kernel of the center", "near the corner", *(f"eigenvector {k}" for k in SHOWN)]
     figure = Figure(figsize=(1.5 * len(runs) + 0.6, 1.5 * len(heads) + 0.3), dpi=70, layout="constrained")
     axes = figure.subplots(len(heads), len(runs), squeeze=False)

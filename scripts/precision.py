@@ -1,4 +1,4 @@
-"""What bfloat16 costs: PSNR at equal steps in each precision, on five photographs, far from them and close to them.
+"""The cost of bfloat16: PSNR at equal steps in each precision, on five photographs, for rough and for close fits.
 
     python scripts/precision.py [--sweeps DIR DIR] [key=value ...]
 
@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sweeps", type=Path, nargs=2, help="finished; then nothing is trained")
+    parser.add_argument(
+        "--sweeps", type=Path, nargs=2, help="directories of finished sweeps; then nothing is trained"
+    )
     options, overrides = parser.parse_known_args()
     far, close = options.sweeps or [train(name, overrides) for name in ABLATIONS]
     results = load_sweep(far).results

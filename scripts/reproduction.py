@@ -1,4 +1,4 @@
-"""What the scripts that reproduce a published figure share."""
+"""Functions that the scripts for published figures share."""
 
 import subprocess
 import sys

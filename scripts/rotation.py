@@ -32,7 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    parser.add_argument("--sweep", type=Path, help="directory of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "rotation" + "_paper" * options.paper
     directory = options.sweep or train(name, overrides)
@@ -59,7 +59,7 @@ def to_axis(angle: float) -> float:
 
 
 def mean_by_angle(of_row: Scores) -> dict[float, float]:
-    """Over frequencies, which is what fig. 11 shows; angles rise."""
+    """Average over frequencies, as fig. 11 does; angles rise."""
     angles = sorted({angle for angle, _ in of_row})
     return {angle: float(np.mean([v for (a, _), v in of_row.items() if a == angle])) for angle in angles}
 
@@ -68,7 +68,7 @@ def mean_by_angle(of_row: Scores) -> dict[float, float]:
 
 
 def curves(scores: dict[str, Scores]) -> Figure:
-    """PSNR over the angle: a panel per row, a line per frequency, and their mean."""
+    """Plot PSNR over the angle: a panel per variant, a line per frequency, and their mean."""
     figure = Figure(figsize=(4 * len(scores) + 1, 3.8), dpi=80, layout="constrained")
     panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
     for ax, (label, of_row) in zip(panels, scores.items(), strict=True):

@@ -1,4 +1,5 @@
-"""Which frequency is learned when, without an encoding and with one: the figure and tables of docs/spectral-bias.md.
+"""The order in which frequencies are learned, without and with an encoding: the figure and tables of
+docs/spectral-bias.md.
 
     python scripts/spectral_bias_1d.py [--paper] [--figures docs/images] [--sweep DIR] [key=value ...]
 
@@ -70,7 +71,7 @@ def main() -> None:
     )
     parser.add_argument("--paper", action="store_true")
     parser.add_argument("--figures", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sweep", type=Path, help="of a finished sweep; then nothing is trained")
+    parser.add_argument("--sweep", type=Path, help="directory of a finished sweep; then nothing is trained")
     options, overrides = parser.parse_known_args()
     name = "spectral_bias_1d" + "_paper" * options.paper
     groups = grouped(load_sweep(options.sweep or train(name, overrides)).finished)

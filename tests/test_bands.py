@@ -219,7 +219,7 @@ def test_float32_is_enough() -> None:
 
 @pytest.mark.parametrize("cycles", [1.3, 2.7])
 def test_borders_leak_less_than_with_a_fourier_transform(cycles: float) -> None:
-    """Of a ramp, and of a wave that does not fit: what lies at 16 cycles and above, where there is nothing."""
+    """Power at 16 cycles and above of a ramp and of a wave that does not fit, which have none there."""
     n = 128
     x = (np.arange(n) + 0.5) / n
     for line in (x, np.sin(2 * np.pi * cycles * x)):

@@ -106,7 +106,7 @@ def test_rings_hold_all_pixels_and_grow_in_frequency(size: int, train_stride: in
 
 
 def test_the_local_wave_is_the_gradient_of_the_phase() -> None:
-    """Of cos(pi f r^2 / 2), in cycles across the domain of width 2: grad / pi."""
+    """The phase of cos(pi f r^2 / 2) has grad / pi cycles across the domain of width 2."""
     image = zone_plate(64, 2, max_frequency=20)
     at = torch.tensor([[0.3, -0.7], [0.0, 0.0], [1.0, 1.0]], requires_grad=True)
     (slope,) = torch.autograd.grad((math.pi * 20 * at.square().sum(dim=1) / 2).sum(), at)

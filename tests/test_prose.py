@@ -25,16 +25,6 @@ NOT_YET = frozenset(
     re.findall(
         r"\S+",
         """
-        conf/ablation/frequencies_1d.yaml
-        conf/ablation/frequencies_1d_families.yaml
-        conf/ablation/ntk.yaml
-        conf/ablation/precision.yaml
-        conf/ablation/precision_close.yaml
-        conf/ablation/recipes.yaml
-        conf/ablation/scene_components.yaml
-        conf/ablation/scene_encodings.yaml
-        conf/ablation/spectral_bias_1d.yaml
-        conf/ablation/spectral_bias_1d_rates.yaml
         conf/encoding/hash_grid.yaml
         conf/encoding/learnable.yaml
         conf/encoding/plane_product.yaml
@@ -70,7 +60,6 @@ NOT_YET = frozenset(
         coordnet/options.py
         coordnet/ranges.py
         coordnet/runs/metrics_file.py
-        coordnet/sweeps/sweep.py
         coordnet/training/assemble.py
         coordnet/training/callbacks/evaluation.py
         coordnet/training/callbacks/graceful_shutdown.py
@@ -81,27 +70,8 @@ NOT_YET = frozenset(
         coordnet/training/runtime.py
         coordnet/training/schedules.py
         coordnet/training/trainer.py
-        scripts/bandwidth.py
-        scripts/bench/__main__.py
-        scripts/bench/plain.py
-        scripts/bench/step.py
-        scripts/bench/timing.py
-        scripts/bench/trainer.py
-        scripts/bench_sweep.py
-        scripts/encoding_ladder.py
-        scripts/frequencies_1d.py
-        scripts/full_disk.py
-        scripts/image_encodings.py
-        scripts/kill_run.py
-        scripts/ntk.py
-        scripts/precision.py
-        scripts/reproduction.py
-        scripts/rotation.py
-        scripts/scene_encodings.py
-        scripts/spectral_bias_1d.py
         tests/promises.py
         tests/support.py
-        tests/test_bands.py
         tests/test_build.py
         tests/test_checkpoint.py
         tests/test_coarse_to_fine.py
@@ -115,11 +85,9 @@ NOT_YET = frozenset(
         tests/test_ladder.py
         tests/test_layers.py
         tests/test_limits.py
-        tests/test_mtf.py
         tests/test_networks.py
         tests/test_presets.py
         tests/test_ranges.py
-        tests/test_report.py
         tests/test_view.py
         """,
     )

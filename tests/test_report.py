@@ -49,7 +49,7 @@ def job(
     parameters: int = 1000,
     **facts: Any,
 ) -> dict[str, Any]:
-    """What to write of one job: `metrics` at `steps`, each of which took `speed` seconds."""
+    """Describe the files of one job: `metrics` at `steps`, with `speed` seconds per step."""
     named = [] if label is None else [f"label={label}"]
     return {
         "label": label,
@@ -461,7 +461,7 @@ def test_a_picture_that_a_kill_cut_short_gives_way_to_the_one_before(tmp_path: P
     assert imageio.imread(directory / "contact_sheet.png").shape[1] == 60 + 8
 
 
-# What frequencies are learned when
+# Frequencies over training
 
 
 BANDS = ("band_error/0000-0002", "band_error/0002-0004", "band_error/0008-0011.3", "band_error/0004-0008")

@@ -1,4 +1,4 @@
-"""How fast coordnet is on this machine, and beside what: the figures of docs/performance.md come from here.
+"""The speed of coordnet on this machine, with comparisons: the numbers of docs/performance.md.
 
     python scripts/bench [step framework encodings grids scaling memory fit start] [--rounds 5] [--json bench.json]
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all if none is named")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="parts to run; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write every figure here too")
     options = parser.parse_args()

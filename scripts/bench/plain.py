@@ -1,4 +1,4 @@
-"""What the benchmarks compare with: the same mathematics, as one writes it in PyTorch without further thought."""
+"""The references of the benchmarks: the same mathematics in straightforward PyTorch."""
 
 import math
 from itertools import pairwise
@@ -15,7 +15,7 @@ class PlainNetwork(nn.Module):
         frequencies: B, (m, d), in cycles across the domain.
         depth: Hidden layers.
         width: Units of each.
-        channels: Of the output.
+        channels: Number of channels of the output.
     """
 
     frequencies: Tensor
@@ -47,7 +47,7 @@ class PlainHashGrid(nn.Module):
     Args:
         resolutions: Cells across the domain of each level.
         table: Entries of a level that does not fit, a power of 2.
-        channels: Of each value.
+        channels: Number of channels of each value.
     """
 
     cells: Tensor

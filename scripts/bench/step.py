@@ -1,4 +1,4 @@
-"""One training step: of what it is made, how it scales, what memory it takes."""
+"""One training step: its parts, its scaling, and its memory."""
 
 import ctypes
 import subprocess
@@ -24,7 +24,7 @@ from coordnet.signals.images.image import Image
 from coordnet.training.runtime import choose_precision, keep_memory
 
 POINTS, FREQUENCIES, DEPTH, WIDTH, CHANNELS = 65536, 256, 3, 256, 3
-# Of glibc: what a process settles at that does not choose, once it has freed a large block (M_MMAP_MAX is 65536).
+# glibc's own value after a process has freed a large block (M_MMAP_MAX is 65536).
 MMAP_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD = (-4, 65536), (-3, 32 * 2**20), (-1, 64 * 2**20)
 
 
@@ -37,7 +37,7 @@ def let_memory_go() -> None:
 
 
 def flops(points: int = POINTS, depth: int = DEPTH, width: int = WIDTH) -> float:
-    """Of matrix products: forward and weight gradients of all layers, input gradients of all but the first."""
+    """Count operations of matrix products: forward, weight gradients, and input gradients but for the first layer."""
     widths = [2 * FREQUENCIES] + [width] * depth + [CHANNELS]
     layers = [n * m for n, m in pairwise(widths)]
     return 2.0 * points * (3 * sum(layers) - layers[0])
@@ -137,7 +137,7 @@ def steps(rounds: int) -> Any:
 
 
 def shares(rounds: int) -> Times:
-    """Of one step in the precision that `auto` chooses: encoding, network, backward, optimizer."""
+    """Time the parts of one step in the precision that `auto` chooses: encoding, network, backward, optimizer."""
     coords, values = batch(POINTS)
     model = field(auto())
     optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
@@ -246,7 +246,7 @@ def resident(name: str) -> int:
 
 
 def memory(rounds: int) -> Any:
-    """What three steps of the standard network take at the peak beyond the process that has imported everything."""
+    """Measure the peak memory of three steps of the standard network beyond the memory of the imports."""
     makes = {
         "plain PyTorch": "step.plain()",
         "coordnet, float32": "step.ours('float32')",

@@ -12,7 +12,7 @@ Times = dict[str, list[float]]
 
 
 def milliseconds(step: Callable[[], object], repeats: int = 1) -> float:
-    """Of one call: the mean over `repeats`, after one that does not count."""
+    """Measure the mean milliseconds of a call over `repeats`, after a first call that does not count."""
     step()
     started = time.perf_counter()
     for _ in range(repeats):
@@ -30,7 +30,7 @@ def in_turns(cases: Mapping[str, Callable[[], object]], rounds: int, title: str,
 
 
 def ratios(above: list[float], below: list[float]) -> list[float]:
-    """How many times as long `above` took, turn by turn."""
+    """Return the ratios of `above` to `below`, round by round."""
     return [a / b for a, b in zip(above, below, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What `coordnet train` adds: to a step, and before the first one."""
+"""The overhead of `coordnet train`: per step, and before the first step."""
 
 import subprocess
 import sys
@@ -61,8 +61,11 @@ def trainer_step(config: Config) -> float:
 
 
 def framework(rounds: int) -> Any:
-    """What `coordnet train` adds to a bare loop over the same tensors. The trainer's seconds are those of its
-    metrics.csv: with drawing batches, schedule, logging and progress, without evaluations and checkpoints."""
+    """Measure the overhead of `coordnet train` over a bare loop over the same tensors.
+
+    The trainer's seconds come from metrics.csv: with batch sampling, schedule, logging and progress, but without
+    evaluations and checkpoints.
+    """
     keep_memory()
     found = {}
     for name, overrides in CASES.items():

@@ -11,6 +11,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get
 
 from coordnet.errors import OptionError
 
+# float32 weights with their gradients and Adam's two moments then take up to 4 GiB.
+MAX_WEIGHTS = 2**28
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

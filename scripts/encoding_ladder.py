@@ -195,7 +195,7 @@ def responses() -> Figure:
         for by in STEPS:
             change = response(encoding, domain, by)
             ax.loglog(bands[:, 0], change, ".", label=f"a step of {by} position{'s' * (by > 1)}")
-        ax.axvline(domain.nyquist, color="black", linestyle="--", linewidth=1)
+        ax.axvline(max(domain.nyquist), color="black", linestyle="--", linewidth=1)
         ax.set(title=f"{name}, N = 512", xlabel="frequency (cycles across the sequence)", ylabel="rms change")
         ax.legend()
     return figure

@@ -310,7 +310,7 @@ def point(directory: Path, result: Result) -> Point:
         family=str(result.label).partition("-")[0],
         exponent=float(result.config["signal"]["exponent"]),
         deviation=float(spread.sqrt()),
-        nyquist=signal.domain.nyquist,
+        nyquist=max(signal.domain.nyquist),
         train=metrics["train/nmse"] * mean_square["train"],
         test=metrics["test/nmse"] * mean_square["test"],
     )

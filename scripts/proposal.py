@@ -91,8 +91,8 @@ def fit(signal: Image, encoding: Encoding, lr: float) -> float:
 def measure(name: str, signal: Image) -> dict[str, Any]:
     """One row of the table: what was proposed, what it and its rivals score, and the best of the sweep."""
     domain = signal.domain
-    proposal = propose(signal.training_grid().numpy(), domain.nyquist)
-    scales = [scale for scale in SCALES if scale < domain.nyquist / 2]
+    proposal = propose(signal.training_grid().numpy(), max(domain.nyquist))
+    scales = [scale for scale in SCALES if scale < max(domain.nyquist) / 2]
 
     def with_scale(scale: float) -> float:
         return fit(signal, gaussian(domain, scale, FREQUENCIES), lr=0.003)
@@ -109,7 +109,7 @@ def measure(name: str, signal: Image) -> dict[str, Any]:
         "best PSNR": max(*sweep.values(), proposed),
         "behind": max(*sweep.values(), proposed) - proposed,
         f"scale {CONSTANT:g}": with_scale(CONSTANT),
-        "0.08 Nyquist": with_scale(0.08 * domain.nyquist),
+        "0.08 Nyquist": with_scale(0.08 * max(domain.nyquist)),
         "proposed octaves": octaves,
         "their PSNR": fit(signal, positional(domain, octaves, include_input=True), lr=0.006),
         "SIREN's rule": fit(signal, nyquist_positional(domain), lr=0.006),

@@ -215,23 +215,23 @@ def test_the_shipped_one_trains_on_images() -> None:
 @pytest.mark.parametrize(
     "combine, parts, message",
     [
-        ("concat", {}, "encoding.parts=[] must hold all columns, 0 to 2; add [0, 1, 2]"),
-        ("concat", {"x": None}, "encoding.parts.x=None must be a mapping with columns and encoding"),
+        ("concat", {}, "parts=[] must hold all columns, 0 to 2; add [0, 1, 2]"),
+        ("concat", {"x": None}, "parts.x=None must be a mapping with columns and encoding"),
         (
             "concat",
             {"x": {"column": [0], "encoding": basic}},
-            "encoding.parts.x.column is unknown; did you mean columns?",
+            "parts.x.column=[0] is unknown; known are columns and encoding",
         ),
-        ("concat", {"x": {"columns": [0]}}, "encoding.parts.x.encoding=None must be a node with a _target_"),
+        ("concat", {"x": {"columns": [0]}}, "parts.x.encoding=None must be a node with a _target_"),
         (
             "concat",
             {"x": part([0], basic), "yz": part([2], basic)},
-            "encoding.parts=['x', 'yz'] must hold all columns, 0 to 2; add [1]",
+            "parts=['x', 'yz'] must hold all columns, 0 to 2; add [1]",
         ),
         (
             "sum",
             {"x": part([0], basic), "yz": part([1, 2], basic)},
-            "encoding.combine=sum must have parts of one width, but they have {'x': 2, 'yz': 4}",
+            "combine='sum' must have parts of one width, but the widths are {'x': 2, 'yz': 4}",
         ),
     ],
 )
@@ -261,7 +261,7 @@ INNER = {
         ),
         (
             INNER,
-            "encoding.parts.a.encoding.parts.b.columns=[3] must be different numbers of 0 to 2, or null for all",
+            "encoding.parts.a.encoding.parts.b.columns=[3] must be distinct numbers from 0 to 2, or null for all",
         ),
         (
             {"_target_": "torch.optim.Adam"},
@@ -281,5 +281,5 @@ def test_what_a_part_refuses_comes_with_its_full_key(node: dict[str, Any], messa
 def test_columns_are_different_numbers_within_the_dimension(columns: Any) -> None:
     with pytest.raises(UserError) as refused:
         Composite(DOMAIN, "concat", {"x": part(columns, basic)})
-    expected = f"encoding.parts.x.columns={columns!r} must be different numbers of 0 to 2, or null for all"
+    expected = f"parts.x.columns={columns!r} must be distinct numbers from 0 to 2, or null for all"
     assert str(refused.value) == expected

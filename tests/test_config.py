@@ -161,10 +161,6 @@ def test_max_memory_is_a_number_of_gibibytes(value: Any) -> None:
             "encoding.encoding.min_freqency is unknown; did you mean min_frequency?",
         ),
         (
-            ["encoding=composite", "encoding.parts.y.encoding.num_frequencies=0"],
-            "encoding.parts.y.encoding.num_frequencies=0 must be a whole number from 1 to 65536, or null",
-        ),
-        (
             ["callbacks.ntk.steps=[1,2.5]"],
             r"callbacks.ntk.steps=[1, 2.5] must be a list of whole numbers from 0",
         ),

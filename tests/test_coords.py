@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from coordnet.coords import Domain, chunks, in_chunks
-from coordnet.errors import UserError
+from coordnet.errors import OptionError, UserError
 
 SIZES = [(1,), (7,), (512,), (4, 4), (3, 2), (2, 5), (640, 427), (3, 4, 5), (2, 3, 4, 5)]
 
@@ -34,8 +34,10 @@ def test_cells_are_cubes_that_fill_a_symmetric_box(size: tuple[int, ...]) -> Non
         x = axis(domain, i)
         assert torch.equal(x, -x.flip(0))
         # Centers lie within 1 of 0 and are rounded once: their differences are off by at most 2^-23.
-        assert x[0].item() - domain.spacing / 2 == pytest.approx(-extent, abs=2**-23)
-        torch.testing.assert_close(x.diff(), torch.full((len(x) - 1,), domain.spacing), atol=2**-23, rtol=0)
+        assert x[0].item() - domain.spacing[0] / 2 == pytest.approx(-extent, abs=2**-23)
+        torch.testing.assert_close(
+            x.diff(), torch.full((len(x) - 1,), domain.spacing[0]), atol=2**-23, rtol=0
+        )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -77,14 +79,14 @@ def test_centers_of_512_cells_are_512_numbers() -> None:
 def test_nyquist_is_half_the_training_samples_of_the_longest_axis(
     size: tuple[int, ...], stride: int, nyquist: float
 ) -> None:
-    assert Domain(size, stride).nyquist == pytest.approx(nyquist)
+    assert Domain(size, stride).nyquist == pytest.approx((nyquist,) * len(size))
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_at_nyquist_training_samples_only_change_sign(stride: int) -> None:
     domain = Domain((64,), stride)
     x = domain.grid()[::stride, 0].double()
-    wave = torch.cos(torch.pi * domain.nyquist * (x - x[0]))
+    wave = torch.cos(torch.pi * max(domain.nyquist) * (x - x[0]))
     torch.testing.assert_close(wave, (-1.0) ** torch.arange(len(x)).double())
 
 
@@ -127,11 +129,8 @@ def test_a_part_has_the_coordinates_and_frequencies_of_the_whole(
     for j, i in enumerate(axes):
         assert torch.equal(axis(part, j), axis(whole, i))
         assert part.extent[j] == whole.extent[i]
-    assert (part.spacing, part.nyquist, part.train_stride) == (
-        whole.spacing,
-        whole.nyquist,
-        whole.train_stride,
-    )
+        assert (part.spacing[j], part.nyquist[j]) == (whole.spacing[i], whole.nyquist[i])
+    assert part.train_stride == whole.train_stride
     index = torch.tensor([0] * len(axes))
     torch.testing.assert_close(
         part.coords_to_index(part.index_to_coords(index)), index.float(), atol=1e-6, rtol=0
@@ -145,18 +144,18 @@ def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:
 
 
 def test_a_part_shorter_than_the_stride_is_still_a_part() -> None:
-    assert Domain((64, 2), 4).select_axes([1]).nyquist == 8
+    assert Domain((64, 2), 4).select_axes([1]).nyquist == (8,)
 
 
 @pytest.mark.parametrize("resolution", [8, 20])
 def test_across_sets_the_spacing(resolution: int) -> None:
     domain = Domain((8,), resolution=resolution)
-    assert domain.spacing == 2 / resolution and domain.extent == (8 / resolution,)
+    assert domain.spacing == (2 / resolution,) and domain.extent == (8 / resolution,)
     torch.testing.assert_close(axis(domain, 0).diff(), torch.full((7,), 2 / resolution))
 
 
 def test_across_is_that_of_the_longest_axis_by_default() -> None:
-    assert Domain((3, 7)).resolution == 7
+    assert Domain((3, 7)).resolution == (7, 7)
     assert Domain((3, 7)) == Domain((3, 7), resolution=7) != Domain((3, 7), resolution=8)
 
 
@@ -185,3 +184,32 @@ def test_in_chunks_equals_the_whole(shape: tuple[int, ...], size: int) -> None:
     coords = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     assert torch.equal(in_chunks(field, coords, size), field(coords.reshape(-1, 2)).reshape(*shape[:-1], 3))
     assert max(seen[:-1]) <= size
+
+
+VIDEO = Domain((8, 6, 300), 2, (8, 8, 300))
+
+
+def test_an_axis_of_its_own_spans_the_box_and_has_its_own_nyquist_frequency() -> None:
+    assert VIDEO.extent == (1, 0.75, 1) and VIDEO.nyquist == (2, 2, 75) and not VIDEO.is_cubic
+    assert VIDEO.spacing == (0.25, 0.25, 2 / 300)
+    for i in range(3):
+        x = axis(VIDEO, i)
+        assert torch.equal(x, -x.flip(0)) and x[-1] == pytest.approx(VIDEO.extent[i] - VIDEO.spacing[i] / 2)
+
+
+def test_indices_and_coordinates_of_unequal_axes_are_inverse() -> None:
+    index = VIDEO.unravel(torch.arange(0, VIDEO.num_samples, 7))
+    found = VIDEO.coords_to_index(VIDEO.index_to_coords(index))
+    torch.testing.assert_close(found, index.float(), atol=300 * 2**-23, rtol=0)
+
+
+def test_each_axis_of_a_domain_is_a_domain() -> None:
+    time, picture = VIDEO.select_axes([2]), VIDEO.select_axes([0, 1])
+    assert time == Domain((300,), 2) and picture == Domain((8, 6), 2)
+    assert torch.equal(axis(time, 0), axis(VIDEO, 2)) and torch.equal(axis(picture, 1), axis(VIDEO, 1))
+
+
+@pytest.mark.parametrize("resolution", [7, (8, 5), (8,), (8, 8, 8)])
+def test_a_resolution_below_the_size_of_an_axis_is_refused(resolution: int | tuple[int, ...]) -> None:
+    with pytest.raises(OptionError, match=r"^resolution=.* must be at least the size \(8, 6\) of each axis$"):
+        Domain((8, 6), resolution=resolution)

@@ -71,7 +71,7 @@ def test_the_response_to_one_sample_has_a_closed_form() -> None:
     """sin(pi f (x + h)) - sin(pi f x) = 2 sin(pi f h / 2) cos(...): 2 |sin| / sqrt(2) on average."""
     found = measure_encoding(positional(LINE, num_frequencies=5), LINE)["step_response"]
     f = 2.0 ** np.arange(5)
-    expected = np.sqrt(2) * np.abs(np.sin(np.pi * f * LINE.spacing / 2))
+    expected = np.sqrt(2) * np.abs(np.sin(np.pi * f * LINE.spacing[0] / 2))
     # 2,048 random places: a few per cent of the mean square.
     assert found == pytest.approx(np.tile(expected, 2), rel=0.05)
 
@@ -90,7 +90,7 @@ def test_the_kernel_of_gaussian_features_has_the_width_of_theory() -> None:
     """exp(-pi^2 s^2 d^2 / 2) = 1/2 at d = sqrt(2 ln 2) / (pi s), in training samples of 1 / nyquist."""
     domain = Domain((256, 256))
     kernel = measure_encoding(gaussian(domain, scale=10.0, num_frequencies=400), domain)["kernel"]
-    expected = math.sqrt(2 * math.log(2)) / (10 * math.pi) * domain.nyquist
+    expected = math.sqrt(2 * math.log(2)) / (10 * math.pi) * max(domain.nyquist)
     assert kernel["closed_form"] and kernel["spread"] == 0
     # 400 random frequencies: their standard deviation is off by 1 / sqrt(800), taken twice and more.
     assert kernel["width"] == pytest.approx(expected, rel=0.08)

@@ -217,7 +217,7 @@ def test_bilinear_reproduces_a_ramp_between_the_samples() -> None:
 def test_two_samples_beyond_the_outermost_the_border_is_repeated(mode: str) -> None:
     samples = picture(4, 4)
     field, domain = interpolation(samples, mode)
-    beyond = domain.grid()[-1, 0] + 2 * domain.spacing * torch.tensor([-1, 1])
+    beyond = domain.grid()[-1, 0] + 2 * domain.spacing[0] * torch.tensor([-1, 1])
     torch.testing.assert_close(field(beyond), samples[-1, 0], atol=1e-5, rtol=0)
 
 

@@ -125,7 +125,7 @@ def test_resolution_counts_the_nodes_of_the_longest_axis(
     "options, key", [({"resolution": 1}, "resolution"), ({"num_features": 0}, "num_features")]
 )
 def test_impossible_options_are_refused_by_name(options: dict[str, int], key: str) -> None:
-    with pytest.raises(UserError, match=rf"^encoding\.{key}=[^\n]*$"):
+    with pytest.raises(UserError, match=rf"^{key}=[^\n]*$"):
         Grid(Domain((16, 16)), **options)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from coordnet.coords import Domain
-from coordnet.encodings.hash_grid import PRIMES, HashGrid, resolutions
+from coordnet.encodings.hash_grid import PRIMES, HashGrid, level_resolutions
 from coordnet.errors import UserError
 
 BOXES = [(40,), (40, 24), (24, 32, 16), (8, 6, 4, 7)]
@@ -72,7 +72,7 @@ def written_out(grid: HashGrid, domain: Domain, coords: Tensor) -> Tensor:
 def test_it_is_the_sum_over_corners_of_the_paper(size: tuple[int, ...]) -> None:
     domain = Domain(size)
     grid = small(size)
-    assert 0 < grid.dense < 4
+    assert 0 < grid.num_unhashed < 4
     coords = inside(domain, 30)
     # Extents and numbers of cells are float32 in the one, and float64 in the other.
     torch.testing.assert_close(grid(coords), written_out(grid, domain, coords), atol=1e-5, rtol=0)
@@ -90,7 +90,7 @@ def test_hashes_are_the_published_ones(node: tuple[int, ...], log2_hashmap_size:
 
 def test_the_resolutions_of_the_paper_come_out() -> None:
     expected = [16, 20, 25, 32, 40, 50, 64, 80, 101, 128, 161, 203, 256, 322, 406, 512]
-    assert resolutions(16, 16, 512) == expected
+    assert level_resolutions(16, 16, 512) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_the_resolutions_of_the_paper_come_out() -> None:
 def test_the_last_level_is_the_finest_asked_for(base_resolution: int, max_resolution: int) -> None:
     """Where the growth factor is rounded before its power is taken, it has one cell less."""
     for levels in range(2, 33):
-        found = resolutions(levels, base_resolution, max_resolution)
+        found = level_resolutions(levels, base_resolution, max_resolution)
         assert (found[0], found[-1]) == (base_resolution, max_resolution)
         assert found == sorted(found)
-    assert resolutions(1, base_resolution, max_resolution) == [base_resolution]
+    assert level_resolutions(1, base_resolution, max_resolution) == [base_resolution]
 
 
 def test_the_paper_s_table_has_its_size() -> None:
@@ -174,5 +174,5 @@ def test_beyond_the_box_the_border_is_repeated() -> None:
     ids=str,
 )
 def test_what_cannot_be_is_refused(options: dict[str, int]) -> None:
-    with pytest.raises(UserError, match=r"encoding\.\w+="):
+    with pytest.raises(UserError, match=r"^\w+=[^\n]*$"):
         HashGrid(Domain((64, 64)), **options)  # type: ignore[arg-type]

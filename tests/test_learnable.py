@@ -99,5 +99,5 @@ def test_its_features_are_no_waves() -> None:
     ],
 )
 def test_impossible_options_are_refused_by_name(options: dict[str, Any], key: str) -> None:
-    with pytest.raises(UserError, match=rf"^encoding\.{key}=[^\n]*$"):
+    with pytest.raises(UserError, match=rf"^{key}=[^\n]*$"):
         LearnableFourier(DOMAIN, **options)

@@ -86,5 +86,5 @@ def test_the_second_derivative_has_no_jumps() -> None:
 
 
 def test_no_bin_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^encoding\.num_bins=0 must be a whole number from 1 to 65536$"):
+    with pytest.raises(UserError, match=r"^num_bins=0 must be a whole number from 1 to 65536$"):
         OneBlob(LINE, 0)

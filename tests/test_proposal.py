@@ -77,7 +77,7 @@ def test_a_finer_signal_gets_a_larger_scale() -> None:
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_a_proposal_stays_below_the_nyquist_frequency(size: int) -> None:
     signal = text(size, 2, font_size=12)
-    nyquist = signal.domain.nyquist
+    nyquist = max(signal.domain.nyquist)
     proposal = propose(signal.training_grid().numpy(), nyquist)
     assert 0 < proposal["scale"] <= nyquist / 2
     assert 2 ** (proposal["num_frequencies"] - 1) <= max(1, nyquist / 4)

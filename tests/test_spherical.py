@@ -123,12 +123,12 @@ def test_nothing_is_normalized() -> None:
 @pytest.mark.parametrize("dim", [1, 2, 4])
 def test_only_three_columns_are_served(dim: int) -> None:
     with pytest.raises(
-        UserError, match=rf"^encoding=SphericalHarmonics takes 3 columns, x, y and z, and not {dim}$"
+        ValueError, match=rf"^spherical harmonics need 3 columns, x, y and z, and the domain has {dim}$"
     ):
         SphericalHarmonics(Domain((8,) * dim))
 
 
 @pytest.mark.parametrize("degree", [0, 6])
 def test_other_degrees_are_refused(degree: int) -> None:
-    with pytest.raises(UserError, match=rf"^encoding\.degree={degree} must be a whole number from 1 to 5$"):
+    with pytest.raises(UserError, match=rf"^degree={degree} must be a whole number from 1 to 5$"):
         SphericalHarmonics(BOX, degree)

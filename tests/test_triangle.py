@@ -74,6 +74,6 @@ def test_default_levels_are_the_most_below_the_training_nyquist(size: int, strid
 
 def test_no_level_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"^encoding\.num_frequencies=0 must be a whole number from 1 to 65536, or null$"
+        UserError, match=r"^num_frequencies=0 must be a whole number from 1 to 65536, or null$"
     ):
         Triangle(Domain((16,)), num_frequencies=0)

@@ -66,10 +66,10 @@ def inspect(config: Mapping[str, Any], allow: list[str]) -> tuple[dict[str, Any]
     }
     grid = signal.training_grid()
     if grid is not None:
-        frequency, power = power_spectrum(grid.numpy(), domain.nyquist)
+        frequency, power = power_spectrum(grid.numpy(), max(domain.nyquist))
         edges, sums = octaves(frequency, power)
         report["signal"] = {"octaves": edges.tolist(), "power": sums.tolist()}
-        report["proposal"] = propose(grid.numpy(), domain.nyquist)
+        report["proposal"] = propose(grid.numpy(), max(domain.nyquist))
     title = f"{name(config['encoding'])} on {name(config['signal'])}: {report['formula']}"
     return report, draw_encoding(title, encoding, domain, report)
 

@@ -86,7 +86,8 @@ def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) 
     try:
         return make(**given)
     except OptionError as error:
-        raise error.within(key) from None
+        # A UserError with the full key passes through the constructors around this node.
+        raise UserError(str(error.within(key))) from None
     except UserError as error:
         # A constructor names its option as encoding.scale, wherever the node stands.
         group, _, rest = str(error).partition(".")

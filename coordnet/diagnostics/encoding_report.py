@@ -78,7 +78,7 @@ def _random_points(domain: Domain, count: int, generator: torch.Generator, margi
 
 def _training_spacing(domain: Domain) -> float:
     """Return the distance between neighboring training samples."""
-    return domain.spacing * domain.train_stride
+    return domain.spacing[0] * domain.train_stride
 
 
 def displacement(domain: Domain, distance: float | Tensor, angle: float = 0.0) -> Tensor:
@@ -101,15 +101,15 @@ def _frequencies(encoding: Encoding, domain: Domain) -> Report | None:
         return None
     waves = torch.unique(waves, dim=0)
     length = waves.norm(dim=-1)
-    aliased = waves.abs().amax(dim=-1) >= domain.nyquist
+    aliased = (waves.abs() >= waves.new_tensor(domain.nyquist)).any(dim=-1)
     return {
         "count": len(waves),
         "values": length.sort().values.tolist(),
         "lowest": float(length.min()),
         "median": float(length.median()),
         "highest": float(length.max()),
-        "highest_in_cycles_per_training_sample": float(length.max()) / (2 * domain.nyquist),
-        "training_nyquist": domain.nyquist,
+        "highest_in_cycles_per_training_sample": float(length.max()) / (2 * max(domain.nyquist)),
+        "training_nyquist": max(domain.nyquist),
         "share_at_or_above_nyquist": float(aliased.double().mean()),
     }
 

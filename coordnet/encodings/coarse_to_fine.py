@@ -1,50 +1,57 @@
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.errors import UserError
-from coordnet.ranges import check_ranges
+from coordnet.errors import OptionError
+from coordnet.options import Range, validate_ranges
+
+_Share = Annotated[float, Range(0, 1)]
 
 
 class CoarseToFine(Encoding):
     """Coarse to fine: each wave of an encoding is multiplied by w_k(alpha) = (1 - cos(pi clip(alpha - k, 0, 1))) / 2.
 
-    k is the wave's octave above the slowest one (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al. 2021, eq. 8);
-    waves below a quarter of a cycle count as one of a quarter. alpha grows linearly with the step from 0, where all
-    waves are masked, to the number of octaves, where none is. Features that are no waves, such as the coordinates
-    themselves, are never masked. It is told the time before each step, so where `end` is 1 the last step is the one
-    before all are open.
+    k is the octave of the wave above the slowest wave (BARF, Lin et al. 2021, eq. 14; Nerfies, Park et al. 2021,
+    eq. 8). A wave below a quarter of a cycle counts as a wave of a quarter. alpha grows linearly with the step from 0,
+    which masks all waves, to the number of octaves, which masks none. Features that are no waves, such as the
+    coordinates, are never masked. alpha is set before each step, so with `end` = 1 the last step still masks some
+    waves.
 
     Args:
-        domain: Passed on to the encoding.
-        encoding: From a domain to the encoding whose waves are masked.
-        start: Share of training at which alpha leaves 0, in [0, 1].
-        end: Share of training at which all waves are open, in [start, 1].
+        domain: Box that is passed on to the encoding.
+        encoding: Factory that builds the encoding with masked waves from a domain.
+        start: Share of training at which alpha leaves 0.
+        end: Share of training at which no wave is masked any more, at least `start`.
+
+    Raises:
+        OptionError: `start` is above `end`, or the encoding has no waves.
     """
 
     octaves: Tensor
     alpha: Tensor
 
+    @validate_ranges
     def __init__(
-        self, domain: Domain, encoding: Callable[..., Encoding], start: float = 0.0, end: float = 0.5
+        self, domain: Domain, encoding: Callable[..., Encoding], start: _Share = 0.0, end: _Share = 0.5
     ) -> None:
         super().__init__()
-        check_ranges(CoarseToFine, start=start, end=end)
         if start > end:
-            raise UserError(f"encoding.start={start} must be at most encoding.end={end}")
-        self.encoding = encoding(domain=domain)
+            raise OptionError("start", start, f"must be at most end={end}")
+        try:
+            self.encoding = encoding(domain=domain)
+        except OptionError as error:
+            raise error.within("encoding") from None
         frequencies = self.encoding.feature_frequencies()
         if frequencies is None or not frequencies.any():
-            raise UserError(
-                f"encoding.encoding={type(self.encoding).__name__} has no waves to mask; choose another"
-            )
+            raise OptionError("encoding", type(self.encoding).__name__, "must have waves to mask")
         length = frequencies.norm(dim=-1)
         slowest = length[length > 0].min().clamp(min=0.25)
-        # Octave -1 is open at any alpha.
+        # Octave -1 is never masked.
         octaves = (length / slowest).clamp(min=1).log2()
         self.register_buffer("octaves", torch.where(length > 0, octaves, -1.0))
         self.last = float(self.octaves.max()) + 1
@@ -55,8 +62,13 @@ class CoarseToFine(Encoding):
         self.includes_input, self.integrates = self.encoding.includes_input, self.encoding.integrates
 
     def on_step(self, step: int, max_steps: int) -> None:
+        """Set alpha for a step.
+
+        Raises:
+            OptionError: Training has no steps.
+        """
         if max_steps < 1:
-            raise UserError(f"max_steps={max_steps} must be at least 1, for the window to know when to open")
+            raise OptionError("max_steps", max_steps, "must be at least 1 for a coarse-to-fine encoding")
         share = step / max_steps
         opened = (
             (share - self.start) / (self.end - self.start) if self.end > self.start else share >= self.end

@@ -1,4 +1,4 @@
-"""Grids of fewer dimensions than the domain, multiplied and put together: planes and lines instead of volumes."""
+"""Grids of fewer dimensions than the domain, multiplied and combined: planes and lines instead of volumes."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -9,24 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from coordnet.coords import Domain
-from coordnet.encodings.base import Encoding
-from coordnet.encodings.grid import Grid
-from coordnet.errors import UserError
-from coordnet.ranges import check_ranges
+from coordnet.encodings.base import Count, Encoding
+from coordnet.encodings.grid import Grid, Resolution
+from coordnet.options import validate_ranges
 
 Combine = Literal["concat", "sum"]
 
 
 class FactorizedGrid(Encoding):
-    """gamma(x) = the components together, each the product over its factors of grid(x of the factor's axes).
+    """gamma(x) = the components combined, each the product over its factors of grid(x along the axes of the factor).
 
     Args:
-        domain: Gives the dimension and the training samples.
+        domain: Box with the training samples along each axis.
         components: The axes of each factor, for each component: [[(0, 1), (2,)]] is one plane of x and y, times a
             line of z.
-        resolution: Nodes of each grid across the domain, in [2, 2^16]; the training samples if not given.
-        num_features: Of each grid.
-        combine: Components are concatenated or added.
+        resolution: Number of nodes of each grid across [-1, 1]; the default is the number of training samples.
+        num_features: Number of features of each grid.
+        combine: "concat" concatenates the features of the components, "sum" adds these features.
     """
 
     def __init__(
@@ -40,12 +39,8 @@ class FactorizedGrid(Encoding):
         super().__init__()
         self.components = [[list(axes) for axes in component] for component in components]
         self.combine = combine
-        # One after another, as the components name them.
-        grids = [
-            Grid(domain.select_axes(axes), resolution, num_features)
-            for component in self.components
-            for axes in component
-        ]
+        factors = [axes for component in self.components for axes in component]
+        grids = [Grid(domain.select_axes(axes), resolution, num_features) for axes in factors]
         self.grids = nn.ModuleList(grids)
         self.nodes = max(max(grid.nodes) for grid in grids)
         self.num_features = num_features
@@ -66,67 +61,76 @@ class FactorizedGrid(Encoding):
             for component in self.components
         ]
         joined = (", " if self.combine == "concat" else " + ").join(components)
-        return f"grids of {self.num_features} features and up to {self.nodes} nodes an axis: {joined}"
+        return f"grids of {self.num_features} features and up to {self.nodes} nodes per axis: {joined}"
 
 
+@validate_ranges
 def planes(
-    domain: Domain, resolution: int | None = None, num_features: int = 16, combine: Combine = "concat"
+    domain: Domain, resolution: Resolution = None, num_features: Count = 16, combine: Combine = "concat"
 ) -> FactorizedGrid:
-    """A plane of values for each pair of axes: the tri-plane in 3 dimensions (Chan et al. 2022 add them).
+    """A plane of trained values for each pair of axes: the tri-plane in 3 dimensions (Chan et al. 2022 add the planes).
 
     Args:
-        domain: Of 2 to 4 dimensions.
-        resolution: Nodes of each plane across the domain, in [2, 2^16]; the training samples if not given.
-        num_features: Of each plane, up to 2^16.
-        combine: "concat" keeps the planes' features side by side, "sum" adds them.
+        domain: Box with 2 to 4 axes.
+        resolution: Number of nodes of each plane across [-1, 1]; the default is the number of training samples.
+        num_features: Number of features of each plane.
+        combine: "concat" concatenates the features of the planes, "sum" adds these features.
+
+    Raises:
+        ValueError: The domain has another number of axes.
     """
-    check_ranges(planes, resolution=resolution, num_features=num_features)
-    check_dims(domain, "planes", 2, 4)
-    return FactorizedGrid(domain, [[pair] for pair in pairs(domain)], resolution, num_features, combine)
+    _check_dim(domain, "planes", 2, 4)
+    return FactorizedGrid(domain, [[pair] for pair in _pairs(domain)], resolution, num_features, combine)
 
 
-def plane_product(domain: Domain, resolution: int | None = None, num_features: int = 16) -> FactorizedGrid:
+@validate_ranges
+def plane_product(domain: Domain, resolution: Resolution = None, num_features: Count = 16) -> FactorizedGrid:
     """The product of a plane for each pair of axes (Fridovich-Keil et al. 2023, eq. 2), values from U(0.1, 0.5).
 
     Args:
-        domain: Of 2 to 4 dimensions.
-        resolution: Nodes of each plane across the domain, in [2, 2^16]; the training samples if not given.
-        num_features: Of each plane, up to 2^16.
+        domain: Box with 2 to 4 axes.
+        resolution: Number of nodes of each plane across [-1, 1]; the default is the number of training samples.
+        num_features: Number of features of each plane.
+
+    Raises:
+        ValueError: The domain has another number of axes.
     """
-    check_ranges(plane_product, resolution=resolution, num_features=num_features)
-    check_dims(domain, "plane_product", 2, 4)
-    factors = FactorizedGrid(domain, [pairs(domain)], resolution, num_features, "concat")
-    for values in factors.parameters():
+    _check_dim(domain, "plane_product", 2, 4)
+    product = FactorizedGrid(domain, [_pairs(domain)], resolution, num_features, "concat")
+    for values in product.parameters():
         nn.init.uniform_(values, 0.1, 0.5)
-    return factors
+    return product
 
 
-def vector_matrix(domain: Domain, resolution: int | None = None, num_features: int = 16) -> FactorizedGrid:
-    """For each axis a line along it, times a plane across it (TensoRF's VM decomposition: Chen et al. 2022, eq. 3).
+@validate_ranges
+def vector_matrix(domain: Domain, resolution: Resolution = None, num_features: Count = 16) -> FactorizedGrid:
+    """For each axis a line along it, times a plane of the other axes (TensoRF's VM: Chen et al. 2022, eq. 3).
 
-    Values start from N(0, 0.1^2). In 2 dimensions the plane across is a line, too.
+    Values start from N(0, 0.1^2). In 2 dimensions the plane of the other axes is a line, too.
 
     Args:
-        domain: Of 2 or 3 dimensions.
-        resolution: Nodes of each grid across the domain, in [2, 2^16]; the training samples if not given.
-        num_features: R, of each axis, up to 2^16.
+        domain: Box with 2 or 3 axes.
+        resolution: Number of nodes of each grid across [-1, 1]; the default is the number of training samples.
+        num_features: R, the number of features of each axis.
+
+    Raises:
+        ValueError: The domain has another number of axes.
     """
-    check_ranges(vector_matrix, resolution=resolution, num_features=num_features)
-    check_dims(domain, "vector_matrix", 2, 3)
+    _check_dim(domain, "vector_matrix", 2, 3)
     components = []
     for axis in range(domain.dim):
-        across = tuple(other for other in range(domain.dim) if other != axis)
-        components.append([across, (axis,)])
-    factors = FactorizedGrid(domain, components, resolution, num_features, "concat")
-    for values in factors.parameters():
+        others = tuple(other for other in range(domain.dim) if other != axis)
+        components.append([others, (axis,)])
+    grid = FactorizedGrid(domain, components, resolution, num_features, "concat")
+    for values in grid.parameters():
         nn.init.normal_(values, std=0.1)
-    return factors
+    return grid
 
 
-def pairs(domain: Domain) -> list[tuple[int, ...]]:
+def _pairs(domain: Domain) -> list[tuple[int, ...]]:
     return list(combinations(range(domain.dim), 2))
 
 
-def check_dims(domain: Domain, name: str, least: int, most: int) -> None:
+def _check_dim(domain: Domain, name: str, least: int, most: int) -> None:
     if not least <= domain.dim <= most:
-        raise UserError(f"encoding={name} takes {least} to {most} columns, and not {domain.dim}")
+        raise ValueError(f"{name} needs {least} to {most} columns, and the domain has {domain.dim}")

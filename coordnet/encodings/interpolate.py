@@ -1,11 +1,10 @@
-"""The heart of every grid: weighted sums of a few rows of a table, and all their derivatives, fast on a CPU.
+"""Interpolation in a table of values: weighted sums of a few rows, and all their derivatives, fast on a CPU.
 
-They come from one form, S = sum over n and k of w[n, k] (v[i[n, k]] . g[n]), which is linear in the table v (t, c), the
-weights w (n, k) and the gradients g (n, c). Its derivative in one of the three is a function of the other two, and
-that one's derivatives are of the same kind: `GatherInterpolate` is the derivative in g, `ScatterAdd` in v,
-`WeightGradient` in w.
+All derivatives come from one form, S = sum over n and k of w[n, k] (v[i[n, k]] . g[n]). S is linear in the table
+v (t, c), the weights w (n, k) and the gradients g (n, c). `GatherInterpolate` is the derivative of S in g, `ScatterAdd`
+in v and `WeightGradient` in w, and the derivatives of these three functions are these functions again.
 
-On a CPU, nothing here depends on the order in which threads run, so a run repeats bit for bit.
+On a CPU, no result depends on the order in which threads run, so a run repeats bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-# Channels up to which adding single columns is quicker than adding rows.
+# Largest number of channels for which adding single columns is quicker than adding rows.
 _FEW_COLUMNS = 8
 
 
@@ -25,24 +24,25 @@ def gather_interpolate(values: Tensor, index: Tensor, weights: Tensor) -> Tensor
     """sum_k weights[n, k] values[index[n, k]], (n, c).
 
     Args:
-        values: (t, c).
-        index: (n, k), whole numbers in [0, t).
-        weights: (n, k).
+        values: Table (t, c).
+        index: Rows of the table, (n, k), in [0, t).
+        weights: Weights of these rows, (n, k).
     """
     result: Tensor = GatherInterpolate.apply(values, index, weights.to(values.dtype))
     return result
 
 
-def cell_and_fraction(place: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """The node below each place, int32, and how far beyond it the place is, in [0, 1].
+def cell_and_fraction(position: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """The node below each position, int32, and the distance of the position from that node, in [0, 1].
 
     Args:
-        place: In units of nodes, from 0 to nodes - 1.
-        nodes: Along each axis, int32; broadcasts with `place`. Of a single node, that one is below.
+        position: Positions in units of nodes, from 0 to nodes - 1.
+        nodes: Number of nodes along each axis, int32; broadcasts with `position`. On an axis with a single node the
+            node below is this node.
     """
-    # What is not a number has a node, too, and stays what it is in the weights.
-    low = place.detach().int().minimum(nodes - 2).clamp(min=0)
-    return low, place - low
+    # NaN has a node, too, and stays NaN in the fraction.
+    low = position.detach().int().minimum(nodes - 2).clamp(min=0)
+    return low, position - low
 
 
 def cell_corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -53,13 +53,13 @@ def cell_corners(pairs: Sequence[Tensor], combine: Callable[[Tensor, Tensor], Te
     return result.movedim(-1, -2).contiguous()
 
 
-def corner_weights(beyond: Tensor) -> Tensor:
-    """Weights of the corners of a cell, (*, n, 2^d), of points at `beyond` (d, *, n) in it."""
-    return cell_corners([torch.stack([1 - t, t], dim=-2) for t in beyond], torch.mul)
+def corner_weights(fraction: Tensor) -> Tensor:
+    """Weights of the corners of a cell, (*, n, 2^d), for points at `fraction` (d, *, n) of the cell."""
+    return cell_corners([torch.stack([1 - t, t], dim=-2) for t in fraction], torch.mul)
 
 
 class _SavesInputs(Function):
-    """Keeps the three tensors that come first among its inputs."""
+    """A function that saves its first three inputs for its derivatives."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -68,6 +68,8 @@ class _SavesInputs(Function):
 
 
 class GatherInterpolate(_SavesInputs):
+    """Derivative of S in the gradients: sum_k w[n, k] v[i[n, k]], (n, c)."""
+
     @staticmethod
     def forward(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         return F.embedding_bag(index, values, mode="sum", per_sample_weights=weights)
@@ -92,6 +94,8 @@ class GatherInterpolate(_SavesInputs):
 
 
 class ScatterAdd(_SavesInputs):
+    """Derivative of S in the table of `count` rows: (count, c)."""
+
     @staticmethod
     def forward(gradients: Tensor, index: Tensor, weights: Tensor, count: int) -> Tensor:
         return _scatter_rows(gradients, index, weights, count)
@@ -127,6 +131,8 @@ class ScatterAdd(_SavesInputs):
 
 
 class WeightGradient(_SavesInputs):
+    """Derivative of S in the weights: v[i[n, k]] . g[n], (n, k)."""
+
     @staticmethod
     def forward(values: Tensor, index: Tensor, gradients: Tensor) -> Tensor:
         return (F.embedding(index, values) * gradients[:, None]).sum(dim=-1)
@@ -153,7 +159,7 @@ class WeightGradient(_SavesInputs):
 def _multilinear_jvp(
     form: type[Function], inputs: Sequence[Any], tangents: Sequence[Tensor | None]
 ) -> Tensor:
-    """The derivative along tangents of what is linear in each input: at least one has a tangent."""
+    """The derivative along tangents of a function that is linear in each input; at least one tangent is given."""
     terms = [
         form.apply(*inputs[:i], tangent, *inputs[i + 1 :])
         for i, tangent in enumerate(tangents)
@@ -176,7 +182,7 @@ def _scatter_rows(gradients: Tensor, index: Tensor, weights: Tensor, count: int)
 
 
 def _as_complex(columns: Tensor) -> Tensor:
-    """Two columns as one complex one, where their number is even: one pass adds both."""
+    """Pairs of columns as complex columns if their number is even: one pass then adds both columns of a pair."""
     if columns.shape[-1] % 2:
         return columns
     columns = columns.contiguous()
@@ -198,11 +204,11 @@ def _as_one_table(
 
 
 def _with_batch(size: int, dim: int | None, tensor: Tensor) -> Tensor:
-    """With a first dimension of `size`: moved there, or made where there is none."""
+    """The tensor with a first dimension of `size`, moved to the front or expanded."""
     return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
 
 
 def _batch_offsets(index: Tensor, count: int) -> Tensor:
-    """Index (b, n, k) into b tables of `count` rows, as one into the tables below one another: (b n, k)."""
+    """Index (b, n, k) into b tables of `count` rows as an index (b n, k) into the concatenated tables."""
     offset = count * torch.arange(len(index), device=index.device)
     return (index + offset[:, None, None]).flatten(0, 1)

@@ -1,26 +1,22 @@
-"""The first rungs of the ladder from an index to sines and cosines. The last ones are in the Fourier family."""
+"""Encodings between an index and sinusoids: index, normalized position, binary digits, and sines without cosines."""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from coordnet.coords import Domain
-from coordnet.encodings.base import Encoding
-from coordnet.encodings.fourier import (
-    check_frequencies,
-    format_frequencies,
-    octaves_below_nyquist,
-    on_each_axis,
-)
-from coordnet.ranges import check_ranges
+from coordnet.encodings.base import Encoding, Frequency, OptionalCount
+from coordnet.encodings.fourier import axis_aligned, check_frequencies, format_axes, octaves_below_nyquist
+from coordnet.options import Range, validate_ranges
 
 
 class Index(Encoding):
-    """gamma(x) = p: the raw number of the sample, 0 to n - 1 along each axis; between samples a fraction.
+    """gamma(x) = p: the index of the sample, 0 to n - 1 along each axis, and fractions between samples.
 
     Args:
-        domain: Gives the samples per axis.
+        domain: Box with the number of samples along each axis.
     """
 
     includes_input = True
@@ -34,15 +30,15 @@ class Index(Encoding):
         return self.domain.coords_to_index(coords)
 
     def formula(self) -> str:
-        return f"p, the number of the sample: 0 to {max(self.domain.size) - 1} along the longest axis"
+        return f"p, the index of the sample: 0 to {max(self.domain.size) - 1} along the longest axis"
 
 
 class Normalized(Encoding):
-    """gamma(x) = x in [-1, 1], whatever the length; on request log2(n) / 16 keeps the length in a column of its own.
+    """gamma(x) = x in [-1, 1] for any length n; an optional column log2(n) / 16 keeps the length.
 
     Args:
-        domain: Gives the dimension, and the length n of the longest axis.
-        length: Append log2(n) / 16, which is within [0, 1] up to 65,536 samples.
+        domain: Box with n samples along the longest axis.
+        length: True appends log2(n) / 16, which is within [0, 1] up to 65,536 samples.
     """
 
     includes_input = True
@@ -51,7 +47,7 @@ class Normalized(Encoding):
         super().__init__()
         self.in_dim = domain.dim
         self.out_dim = domain.dim + length
-        self.length = math.log2(domain.resolution) / 16 if length else None
+        self.length = math.log2(max(domain.resolution)) / 16 if length else None
 
     def forward(self, coords: Tensor) -> Tensor:
         if self.length is None:
@@ -63,36 +59,41 @@ class Normalized(Encoding):
 
 
 class Binary(Encoding):
-    """The binary digits of floor(u N), each as -1 or 1, lowest first, with u in [0, 1) along each axis.
+    """The binary digits of floor(u N), each as -1 or 1, lowest digit first, with u in [0, 1) along each axis.
 
-    Bounded and injective on the training samples, but piecewise constant: its derivative is 0 wherever it has one.
-    Past the ends the cells count on, modulo 2^num_digits.
+    The code is bounded and injective on the training samples, but piecewise constant: its derivative is 0 wherever the
+    derivative exists. Cells beyond the ends of the domain are counted modulo 2^num_digits.
 
     Args:
-        domain: By default each training sample along the longest axis is a cell of its own.
-        num_digits: Cells are counted in 2^num_digits along the longest axis instead; in [1, 24], the digits that
-            float32 coordinates hold.
-        gray: Gray code: neighboring cells differ in one digit only.
+        domain: Box with the training samples. By default each training sample is a cell of its own.
+        num_digits: Number of digits, for 2^num_digits cells across [-1, 1]. float32 coordinates hold 24 digits.
+        gray: True uses the Gray code, in which neighboring cells differ in one digit only.
     """
 
-    def __init__(self, domain: Domain, num_digits: int | None = None, gray: bool = False) -> None:
+    low: Tensor
+    weights: Tensor
+
+    @validate_ranges
+    def __init__(
+        self, domain: Domain, num_digits: Annotated[int | None, Range(1, 24)] = None, gray: bool = False
+    ) -> None:
         super().__init__()
-        check_ranges(Binary, num_digits=num_digits)
-        cells = domain.resolution / domain.train_stride if num_digits is None else 2.0**num_digits
-        self.num_digits = num_digits or max(1, math.ceil(math.log2(cells)))
-        self.cells_per_unit = cells / 2
+        cells = [
+            r / domain.train_stride if num_digits is None else 2.0**num_digits for r in domain.resolution
+        ]
+        self.num_digits = num_digits or max(1, math.ceil(math.log2(max(cells))))
+        self.cells_per_unit = [count / 2 for count in cells]
         self.gray = gray
         self.in_dim = domain.dim
         self.out_dim = domain.dim * self.num_digits
         self.register_buffer("low", -torch.tensor(domain.extent))
         self.register_buffer("weights", 2 ** torch.arange(self.num_digits))
 
-    low: Tensor
-    weights: Tensor
-
     def forward(self, coords: Tensor) -> Tensor:
+        equal = len(set(self.cells_per_unit)) == 1
+        cells_per_unit = self.cells_per_unit[0] if equal else coords.new_tensor(self.cells_per_unit)
         # A whole number below 2^24 is exact in float32.
-        cell = ((coords - self.low) * self.cells_per_unit).floor()
+        cell = ((coords - self.low) * cells_per_unit).floor()
         index = cell.detach().long() % 2**self.num_digits
         if self.gray:
             index = index ^ (index >> 1)
@@ -101,32 +102,31 @@ class Binary(Encoding):
 
     def formula(self) -> str:
         code = "Gray code" if self.gray else "binary digits"
-        return (
-            f"{self.num_digits} {code} of floor(u N), N = {2 * self.cells_per_unit:g}, each -1 or 1, per axis"
-        )
+        cells = ", ".join(dict.fromkeys(f"{2 * count:g}" for count in self.cells_per_unit))
+        return f"{self.num_digits} {code} of floor(u N), N = {cells}, each -1 or 1, per axis"
 
 
 class Sine(Encoding):
-    """gamma(x) = sin(pi f x) for f, 2f, 4f, ... on each axis: no cosines, so a shift of x is no linear map.
+    """gamma(x) = sin(pi f x) for f, 2f, 4f, ... on each axis. Without cosines, a shift of x is no linear map.
 
     Args:
-        domain: Gives the dimension and the training Nyquist frequency.
-        num_frequencies: Up to 2^16; by default the most whose top frequency stays below the training Nyquist.
+        domain: Box with the training Nyquist frequency of each axis.
+        num_frequencies: Number of frequencies per axis. By default each axis has the most octaves below its training
+            Nyquist frequency.
         min_frequency: f in cycles across the domain; 1/2 makes the slowest wave rise from end to end.
     """
 
     frequencies: Tensor
 
+    @validate_ranges
     def __init__(
-        self, domain: Domain, num_frequencies: int | None = None, min_frequency: float = 0.5
+        self, domain: Domain, num_frequencies: OptionalCount = None, min_frequency: Frequency = 0.5
     ) -> None:
         super().__init__()
-        check_ranges(Sine, num_frequencies=num_frequencies, min_frequency=min_frequency)
-        if num_frequencies is None:
-            num_frequencies = octaves_below_nyquist(domain, min_frequency)
-        bands = min_frequency * 2.0 ** torch.arange(num_frequencies)
+        counts = [num_frequencies or octaves_below_nyquist(n, min_frequency) for n in domain.nyquist]
+        bands = axis_aligned([min_frequency * 2.0 ** torch.arange(count) for count in counts])
         check_frequencies(bands)
-        self.register_buffer("frequencies", on_each_axis(bands, domain.dim))
+        self.register_buffer("frequencies", bands)
         self.out_dim, self.in_dim = self.frequencies.shape
 
     def forward(self, coords: Tensor) -> Tensor:
@@ -136,5 +136,4 @@ class Sine(Encoding):
         return self.frequencies
 
     def formula(self) -> str:
-        frequencies = format_frequencies(self.frequencies.norm(dim=-1))
-        return f"sin(pi f x), f in {{{frequencies}}} on each axis (cycles across the domain)"
+        return f"sin(pi f x), {format_axes(self.frequencies)} (cycles across the domain)"

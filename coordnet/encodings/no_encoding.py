@@ -5,10 +5,10 @@ from coordnet.encodings.base import Encoding
 
 
 class NoEncoding(Encoding):
-    """gamma(x) = (), no features: what is not to be told.
+    """gamma(x) = (), an encoding without features, for a network that does not depend on the coordinates.
 
     Args:
-        domain: Gives the dimension.
+        domain: Box with the number of axes.
     """
 
     def __init__(self, domain: Domain) -> None:

@@ -1,13 +1,12 @@
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from coordnet.coords import Domain
 from coordnet.encodings.base import Encoding
-from coordnet.errors import UserError
-from coordnet.ranges import check_ranges
+from coordnet.options import Range, validate_ranges
 
 
 class SphericalHarmonics(Encoding):
@@ -19,35 +18,41 @@ class SphericalHarmonics(Encoding):
 
     The sign s_m is 1 for all l and m with "plus": l = 1 gives 0.4886 (y, z, x), as in nerfstudio. With "tcnn" it is
     (-1)^m, the Condon-Shortley phase: l = 1 gives 0.4886 (-y, z, -x), as in tiny-cuda-nn, whose input is
-    (direction + 1) / 2 where ours is the direction itself. Weights trained with one do not fit the other.
+    (direction + 1) / 2 where ours is the direction itself. Weights trained with one sign rule do not fit the other.
 
-    The features are orthonormal on the unit sphere. They are these polynomials elsewhere too: nothing is normalized,
-    so a direction must come with length 1.
+    The features are orthonormal on the unit sphere. The input is not normalized, so a direction must have length 1.
 
     Args:
-        domain: Must have 3 columns: x, y and z.
-        degree: In [1, 5], for degree^2 features.
-        signs: "plus" or "tcnn".
+        domain: Box with the 3 columns x, y and z.
+        degree: Number of degrees l, for degree^2 features.
+        signs: "plus" sets all signs to plus, "tcnn" to (-1)^m.
 
     Raises:
-        UserError: Another number of columns, or a degree outside that range.
+        ValueError: The domain does not have 3 columns.
     """
 
     scales: Tensor
 
-    def __init__(self, domain: Domain, degree: int = 4, signs: Literal["plus", "tcnn"] = "plus") -> None:
+    @validate_ranges
+    def __init__(
+        self,
+        domain: Domain,
+        degree: Annotated[int, Range(1, 5)] = 4,
+        signs: Literal["plus", "tcnn"] = "plus",
+    ) -> None:
         super().__init__()
         if domain.dim != 3:
-            raise UserError(f"encoding=SphericalHarmonics takes 3 columns, x, y and z, and not {domain.dim}")
-        check_ranges(SphericalHarmonics, degree=degree)
+            raise ValueError(
+                f"spherical harmonics need 3 columns, x, y and z, and the domain has {domain.dim}"
+            )
         self.degree = degree
         self.signs = signs
         sign = -1 if signs == "tcnn" else 1
-        scales = [sign**m * norm(row, abs(m)) for row in range(degree) for m in range(-row, row + 1)]
+        scales = [sign**m * _norm(row, abs(m)) for row in range(degree) for m in range(-row, row + 1)]
         self.register_buffer("scales", torch.tensor(scales))
         self.in_dim = 3
         self.out_dim = degree**2
-        # Those of l = 1 are the coordinates, times a factor.
+        # The features of l = 1 are the coordinates, times a factor.
         self.includes_input = degree > 1
 
     def forward(self, coords: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ class SphericalHarmonics(Encoding):
         return f"real spherical harmonics Y_lm(x, y, z), l = 0 to {self.degree - 1}, {phase}"
 
 
-def norm(row: int, m: int) -> float:
-    """N_lm of l = row and m >= 0."""
+def _norm(row: int, m: int) -> float:
+    """N_lm for l = row and m >= 0."""
     share = math.factorial(row - m) / math.factorial(row + m)
     return math.sqrt((1 if m == 0 else 2) * (2 * row + 1) / (4 * math.pi) * share)

@@ -38,7 +38,7 @@ class ImageEvaluator(Evaluator):
         prediction = in_chunks(lambda part: field(coords(part)), pixels).reshape(*shape, -1).clamp_(0, 1)
         metrics = self._split_metrics(prediction, target, signal.train_stride)
         score = metrics.get("val/psnr", metrics["train/psnr"])
-        grid = GridComparison(prediction.numpy(), target.numpy(), signal.domain.resolution / 2)
+        grid = GridComparison(prediction.numpy(), target.numpy(), max(signal.domain.resolution) / 2)
         if signal.wave is not None:
             metrics["wave/contrast"] = gain(grid.prediction, grid.target)
 
@@ -48,7 +48,7 @@ class ImageEvaluator(Evaluator):
             }
             if signal.wave is not None:
                 wave = signal.wave(coords(pixels))
-                media["contrast"] = _contrast_picture(wave, grid, signal.domain.nyquist)
+                media["contrast"] = _contrast_picture(wave, grid, max(signal.domain.nyquist))
             return media
 
         return EvaluationResult(metrics, make_media, score, grid)

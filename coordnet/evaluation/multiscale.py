@@ -48,7 +48,9 @@ class MultiscaleEvaluator(Evaluator):
         finest = min(signal.levels)
         values, target = pairs[finest]
         grid = GridComparison(
-            values.clamp(0, 1).numpy(), target.numpy(), nyquist=signal.levels[finest].domain.resolution / 2
+            values.clamp(0, 1).numpy(),
+            target.numpy(),
+            nyquist=max(signal.levels[finest].domain.resolution) / 2,
         )
         return EvaluationResult(metrics, make_media, metrics["train/psnr"], grid)
 

@@ -56,7 +56,7 @@ class SequenceEvaluator(Evaluator):
             return {_NAME: _curve_picture(signal, fine, target[between, 0], prediction[between, 0])}
 
         at_positions = prediction[: signal.num_observations].numpy()
-        grid = GridComparison(at_positions, signal.values.numpy(), signal.domain.resolution / 2)
+        grid = GridComparison(at_positions, signal.values.numpy(), max(signal.domain.resolution) / 2)
         return EvaluationResult(metrics, make_media, score, grid)
 
 

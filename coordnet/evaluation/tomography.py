@@ -57,7 +57,7 @@ class TomographyEvaluator(Evaluator):
             }
 
         grid = GridComparison(
-            values.clamp(0, 1).numpy(), signal.reference.numpy(), signal.domain.resolution / 2
+            values.clamp(0, 1).numpy(), signal.reference.numpy(), max(signal.domain.resolution) / 2
         )
         return EvaluationResult(metrics, make_media, -error, grid)
 
@@ -73,7 +73,7 @@ def filtered_back_projection(signal: Tomography, filter_name: Filter | None = No
     """
     from skimage.transform import iradon
 
-    size, spacing = signal.domain.size[0], signal.domain.spacing
+    size, spacing = signal.domain.size[0], signal.domain.spacing[0]
     origin = signal.axis()[size // 2]
     theta = np.deg2rad(signal.angles)
     bins = (np.arange(size) - size // 2) * spacing

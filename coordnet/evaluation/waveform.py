@@ -44,7 +44,7 @@ class WaveformEvaluator(Evaluator):
             lines = {"target": signal.values[:, 0].numpy(), "prediction": prediction[:, 0].numpy()}
             return {_NAME: Picture(viz.plot_lines(coords[:, 0].numpy(), lines, _NAME))}
 
-        grid = GridComparison(prediction.numpy(), signal.values.numpy(), signal.domain.resolution / 2)
+        grid = GridComparison(prediction.numpy(), signal.values.numpy(), max(signal.domain.resolution) / 2)
         return EvaluationResult(metrics, make_media, score, grid)
 
 

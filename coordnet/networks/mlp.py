@@ -1,48 +1,53 @@
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from coordnet.errors import UserError
-from coordnet.networks.base import Network, check_weights
-from coordnet.ranges import check_ranges
+from coordnet.errors import OptionError
+from coordnet.networks.base import Network, Width, check_weights
+from coordnet.options import Range, validate_ranges
 
 
 class Mlp(Network):
-    """A ReLU network whose output, for a signal with a range, is brought to that range by a sigmoid.
+    """A ReLU network. A sigmoid maps the output to the range of a signal that has a range.
 
     Args:
-        in_dim: Width of the features.
-        out_dim: Channels of the signal.
-        depth: Hidden layers ("4 layers of 256" in Tancik et al. 2020 is depth 3), up to 1024; 0 reads the features out
+        in_dim: Number of features.
+        out_dim: Number of channels of the signal.
+        depth: Number of hidden layers ("4 layers of 256" in Tancik et al. 2020 is depth 3); 0 reads the features out
             linearly.
-        width: Units of each hidden layer. All layers together may have 2^28 weights.
-        skip: The features are concatenated again to the output of this many hidden layers (NeRF: 4 at depth 8).
+        width: Number of units of each hidden layer.
+        skip: Number of hidden layers after which the features are concatenated again (NeRF: 4 at depth 8).
         init: "glorot_normal" with biases from N(0, 0.01^2), as in Tancik et al. 2020; "torch" is PyTorch's default,
             weights and biases uniform within 1/sqrt(n), n the layer's inputs, as in Rahaman et al. 2019;
             "lecun_normal" draws weights from N(0, 1/n) and sets biases to 0, as the 1-D experiments of Tancik et al.
-        output: "linear" leaves the sigmoid out: 0 and 1 are the ends of the range, and values may lie beyond.
+        output: "sigmoid" keeps values in the range of the signal. "linear" has no sigmoid: 0 and 1 are the ends of the
+            range, and values may lie beyond.
+
+    Raises:
+        OptionError: The hidden layers would have more than 2^28 weights, or `skip` is not below `depth`.
     """
 
     bfloat16_safe = True
 
+    @validate_ranges
     def __init__(
         self,
         in_dim: int,
         out_dim: int,
-        depth: int = 3,
-        width: int = 256,
-        skip: int | None = None,
+        depth: Annotated[int, Range(0, 1024, "hidden layers")] = 3,
+        width: Width = 256,
+        skip: Annotated[int | None, Range(1, 1023, "hidden layers")] = None,
         init: Literal["glorot_normal", "torch", "lecun_normal"] = "glorot_normal",
         output: Literal["sigmoid", "linear"] = "sigmoid",
     ) -> None:
         super().__init__()
-        check_ranges(Mlp, depth=depth, width=width, skip=skip)
         check_weights(in_dim, depth, width)
-        if skip is not None and depth < 2:
-            raise UserError(f"network.skip={skip} needs network.depth of at least 2")
         if skip is not None and skip >= depth:
-            raise UserError(f"network.skip={skip} must be at most depth - 1 = {depth - 1}")
+            allowed = (
+                f"must be at most depth - 1 = {depth - 1}" if depth > 1 else f"must be null at depth={depth}"
+            )
+            raise OptionError("skip", skip, allowed)
         self.skip = skip
         self.output = output
         widths = [in_dim] + [width] * depth
@@ -66,7 +71,7 @@ class Mlp(Network):
         for i, layer in enumerate((*self.hidden, self.out)):
             if i == self.skip:
                 h = torch.cat([features, h], dim=-1)
-            h = in_own_precision(layer, h) if i in (0, self.skip) else layer(h)
+            h = _in_precision_of_features(layer, h) if i in (0, self.skip) else layer(h)
             if i < len(self.hidden):
                 h = h.relu()
         return h
@@ -75,8 +80,8 @@ class Mlp(Network):
         return raw.sigmoid() if self.output == "sigmoid" else raw
 
 
-def in_own_precision(layer: nn.Module, features: Tensor) -> Tensor:
-    """Run the layer in the precision of the features that it reads, also under autocast."""
+def _in_precision_of_features(layer: nn.Module, features: Tensor) -> Tensor:
+    """Run a layer in the precision of its input features, also under autocast."""
     half = features.dtype == torch.bfloat16
     with torch.autocast(features.device.type, torch.bfloat16, enabled=half):
         return layer(features)

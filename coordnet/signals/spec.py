@@ -100,7 +100,7 @@ class SignalSpec:
         return {
             "size": list(self.domain.size),
             "train_stride": self.domain.train_stride,
-            "resolution": self.domain.resolution,
+            "resolution": list(self.domain.resolution),
             "channels": self.channels,
             "value_range": None if self.value_range is None else list(self.value_range),
             "scene": self.scene and self.scene.state_dict(),
@@ -117,7 +117,10 @@ class SignalSpec:
         size = state["size"]
         if not (_is_list(size) and 1 <= len(size) <= _MAX_DIM and all(map(_is_count, size))):
             raise _damaged("size", size, f"1 to {_MAX_DIM} whole numbers above 0")
-        for key in ("train_stride", "resolution", "channels"):
+        resolution = state["resolution"]
+        if not (_is_list(resolution) and len(resolution) == len(size) and all(map(_is_count, resolution))):
+            raise _damaged("resolution", resolution, "a whole number above 0 for each axis")
+        for key in ("train_stride", "channels"):
             if not _is_count(state[key]):
                 raise _damaged(key, state[key], "a whole number above 0")
         bounds = state["value_range"]

@@ -25,7 +25,7 @@ def provenance(model: FieldModule, precision: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": precision,
         "parameters": trained,
-        "training_nyquist": model.batches.signal.domain.nyquist,
+        "training_nyquist": max(model.batches.signal.domain.nyquist),
     }
 
 

@@ -49,7 +49,7 @@ def zone_plate(
     check_stride(train_stride, size, "pixels")
     x, y = _pixel_centers(size)
     if max_frequency is None:
-        max_frequency = Domain((size, size), train_stride).nyquist
+        max_frequency = max(Domain((size, size), train_stride).nyquist)
     check_frequency("max_frequency", max_frequency, size)
     rings = np.cos(math.pi * max_frequency * (x**2 + y**2) / 2)
     return image_from_array(0.5 + 0.5 * rings, train_stride, wave=lambda coords: max_frequency * coords)
@@ -94,7 +94,7 @@ def siemens_star(
     """
     check_number("spokes", spokes, Annotated[int, Range(1, size)])
     x, y = _pixel_centers(size)
-    shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * Domain((size, size)).spacing
+    shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * Domain((size, size)).spacing[0]
     white = np.zeros_like(x)
     for dx in shifts:
         for dy in shifts:

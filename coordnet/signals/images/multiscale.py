@@ -111,7 +111,7 @@ def _make_level(pixels: Tensor, factor: int) -> Level:
     means = pixels.reshape(height, factor, width, factor, channels).mean(dim=(1, 3))
     # Blocks tile the same box as pixels do, so the centers of blocks are the pixel centers of a smaller image.
     domain = Domain((width, height))
-    return Level(domain, means.reshape(-1, channels), torch.eye(2) * domain.spacing**2 / 12)
+    return Level(domain, means.reshape(-1, channels), torch.eye(2) * domain.spacing[0] ** 2 / 12)
 
 
 @validate_ranges

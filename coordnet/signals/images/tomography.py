@@ -120,7 +120,7 @@ class Tomography(Signal):
     def reference(self) -> Tensor:
         """The exact phantom, each pixel the average of 8 x 8 points: (size, size, 1) in [0, 1]."""
         size = self.domain.size[0]
-        shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * self.domain.spacing
+        shifts = ((np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5) * self.domain.spacing[0]
         total = np.zeros((size, size))
         for dx in shifts:
             for dy in shifts:

@@ -126,7 +126,7 @@ def chirp(
     """
     check_stride(train_stride, num_samples, "samples")
     if stop_frequency is None:
-        stop_frequency = Domain((num_samples,), train_stride).nyquist
+        stop_frequency = max(Domain((num_samples,), train_stride).nyquist)
     check_frequency("start_frequency", start_frequency, num_samples)
     check_frequency("stop_frequency", stop_frequency, num_samples)
     t = _times(num_samples)

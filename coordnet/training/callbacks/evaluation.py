@@ -135,7 +135,7 @@ class EvaluationCallback(L.Callback):
         bands = None
         if result.grid is not None:
             prediction, target, nyquist = result.grid
-            bands = band_errors(prediction, target, nyquist, module.batches.signal.domain.nyquist)
+            bands = band_errors(prediction, target, nyquist, max(module.batches.signal.domain.nyquist))
             self.constant = bool(prediction.std() < CONSTANT * target.std())
         losses = {f"loss/{name}": math.nan for name in module.losses} | dict(losses)
         self.latest = {

@@ -26,29 +26,13 @@ FILES = [
     file for group in (*GROUPS, "radiance") for file in sorted((shipped.config_dir() / group).glob("*.yaml"))
 ]
 # What constructors take besides what a config says.
-GIVEN = {"args", "domain", "ellipses", "in_dim", "kwargs", "last_epoch", "optimizer", "out_dim", "params"}
+GIVEN = {
+    *("args", "domain", "ellipses", "in_dim", "kwargs", "last_epoch", "metrics", "optimizer", "out_dim"),
+    "params",
+}
 RADIANCE_GIVEN = {"channels", "encoding", "network", "precision", "value_range"}
 # What a run makes of an option itself.
 TAKEN = {"encoding_lr"}
-# Options without a default.
-NEEDED: dict[str, dict[str, Any]] = {
-    "coordnet.encodings.fourier.random_fourier": {"distribution": "laplace"},
-    "coordnet.encodings.coarse_to_fine.CoarseToFine": {
-        "encoding": {"_target_": "coordnet.encodings.fourier.basic"}
-    },
-    "coordnet.fields.radiance_field.RadianceField": {
-        "direction": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
-        "color_encoding": {"_target_": "coordnet.encodings.no_encoding.NoEncoding"},
-        "color_network": None,
-    },
-    "coordnet.signals.images.fourier_features.fourier_features": {
-        "kind": "text",
-        "index": 0,
-        "folder": "nowhere",
-    },
-    "coordnet.signals.images.image.image_file": {"path": "nowhere"},
-    "coordnet.signals.images.image.skimage_image": {"name": "coffee"},
-}
 
 
 def in_signature(target: str) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ from coordnet.signals.lines.sequence import sequence
 from coordnet.signals.lines.waveform import sines
 from coordnet.signals.synthetic.sphere import Sphere
 from coordnet.training.assemble import assemble
+from coordnet.training.plugins import build_metrics
 from coordnet.training.run import start
 
 EVALUATORS = sorted(file.stem for file in (shipped.config_dir() / "evaluator").glob("*.yaml"))
@@ -184,6 +185,41 @@ def test_metrics_of_a_config_are_written(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         assert 0 < row[f"{split}/mae"] < 1
         assert row[f"{split}/psnr"] == pytest.approx(-10 * np.log10(row[f"{split}/mse"]), abs=1e-4)
+
+
+class Power:
+    """A metric from outside the package: the mean of a power of the absolute error."""
+
+    def __init__(self, exponent: float = 1.0) -> None:
+        self.exponent = exponent
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> float:
+        return float((prediction - target).abs().pow(self.exponent).mean())
+
+
+def test_a_metric_from_outside_is_a_class_or_a_function_with_options() -> None:
+    nodes = {
+        "cubic": {"_target_": "test_evaluation.Power", "exponent": 3.0},
+        "mae": {"_target_": "coordnet.metrics.mae.mae"},
+    }
+    metrics = build_metrics(nodes, ["test_evaluation."])
+    assert metrics["cubic"](torch.full((4,), 3.0), torch.ones(4)) == 8
+    assert metrics["mae"](torch.full((4,), 3.0), torch.ones(4)) == 2
+    with pytest.raises(UserError, match=r"^metric\.cubic\.power is unknown"):
+        build_metrics({"cubic": {"_target_": "test_evaluation.Power", "power": 3.0}}, ["test_evaluation."])
+
+
+def test_an_evaluator_of_a_config_is_an_evaluator() -> None:
+    config = {**make_config(*SMALL), "evaluator": {"_target_": "test_evaluation.NoEvaluator"}}
+    with pytest.raises(
+        UserError, match=r"^evaluator\._target_=test_evaluation\.NoEvaluator makes no Evaluator$"
+    ):
+        assemble(config, ["test_evaluation."])
+
+
+class NoEvaluator:
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        self.metrics = metrics
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

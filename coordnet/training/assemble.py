@@ -25,7 +25,7 @@ from coordnet.training.batches import BatchSampler
 from coordnet.training.build_field import build_field, build_forward_map, is_trained
 from coordnet.training.callbacks.ntk import NTKCallback
 from coordnet.training.module import FieldModule
-from coordnet.training.plugins import build_callbacks, build_losses, logger_factories
+from coordnet.training.plugins import build_callbacks, build_losses, build_metrics, logger_factories
 
 
 def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
@@ -64,10 +64,12 @@ def assemble(config: Config, allow: Sequence[str] = ()) -> FieldModule:
 
 def _make_evaluator(config: Config, signal: Signal, allow: Sequence[str]) -> Evaluator:
     """The evaluator that the config chooses, else the evaluator for the kind of signal."""
-    metrics = {name: factory(node, f"metric.{name}", allow) for name, node in config["metric"].items()}
+    metrics = build_metrics(config["metric"], allow)
     if not config["evaluator"]:
         return evaluator_for(signal, metrics)
-    evaluator: Evaluator = build(config["evaluator"], "evaluator", allow, metrics=metrics)
+    evaluator = build(config["evaluator"], "evaluator", allow, metrics=metrics)
+    if not isinstance(evaluator, Evaluator):
+        raise UserError(f"evaluator._target_={config['evaluator']['_target_']} makes no Evaluator")
     return evaluator
 
 

@@ -1,4 +1,4 @@
-"""Loss terms, callbacks and loggers from their config groups, each a dict of nodes by name."""
+"""Loss terms, metrics, callbacks and loggers from their config groups, each a dict of nodes by name."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from coordnet.config.build import build, factory
 from coordnet.errors import OptionError, UserError
+from coordnet.evaluation.base import Metric
 from coordnet.losses.base import Loss
 
 Nodes = Mapping[str, Mapping[str, Any]]
@@ -36,8 +37,22 @@ def build_losses(nodes: Nodes, allow: Sequence[str] = ()) -> dict[str, tuple[flo
     return losses
 
 
-def _constructed(make: Callable[..., Any], key: str) -> Loss:
-    """The term that a factory stands for: an instance of its class, or its function with options bound."""
+def build_metrics(nodes: Nodes, allow: Sequence[str] = ()) -> dict[str, Metric]:
+    """Metrics by name, from nodes `{name: {_target_, ...}}`.
+
+    A target that is a function of (prediction, target) is the metric itself; a class is constructed first.
+
+    Raises:
+        UserError: An option is not allowed.
+    """
+    return {
+        name: _constructed(factory(node, f"metric.{name}", allow), f"metric.{name}")
+        for name, node in nodes.items()
+    }
+
+
+def _constructed(make: Callable[..., Any], key: str) -> Any:
+    """The term or metric that a factory stands for: an instance of its class, or its function with options bound."""
     assert isinstance(make, partial)
     if not inspect.isclass(make.func):
         return make if make.keywords else make.func

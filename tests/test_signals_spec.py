@@ -78,8 +78,8 @@ def test_a_scene_describes_itself_by_the_names_of_its_files(tmp_path: Path) -> N
     scene = signal.spec().scene
     assert scene is not None
     assert scene.names == {
-        "train": tuple(f"./train/r_{i}" for i in range(3)),
-        "val": ("./val/r_0", "./val/r_1"),
+        "train": tuple(f"train/r_{i}" for i in range(3)),
+        "val": ("val/r_0", "val/r_1"),
     }
     assert scene.center.tolist() == [1, 0, -1] and scene.half_size == 2.0
     assert scene.background.tolist() == [0, 0, 0]

@@ -195,7 +195,9 @@ def test_nothing_is_scored_where_nothing_is_held_out(tmp_path: Path) -> None:
 
 
 def test_a_cube_that_no_camera_sees_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"center=\[100.* must be a cube.* that a training camera sees"):
+    with pytest.raises(
+        UserError, match=r"center=\[100.* must be the center of a cube.* that a training camera sees"
+    ):
         transforms(str(write(tmp_path)), center=[100.0, 0.0, 0.0], half_size=1.0)
 
 

@@ -98,8 +98,8 @@ class PosedImages(Signal):
             raise OptionError(
                 "center",
                 self.center.tolist(),
-                f"with half_size={half_size:g} must be a cube, in the units of the cameras' positions, "
-                "that a training camera sees",
+                f"must be the center of a cube with half_size={half_size:g} that a training camera sees, "
+                "in the units of the camera positions",
             )
         self.held_out = {
             name: views.normalized_to(self.center, half_size)

@@ -78,7 +78,9 @@ def read_views(frames: Sequence[Frame], size: Sequence[int] | None, downscale: i
         images.append(area_average(image, _target_size(full, size, downscale)))
     assert full is not None
     cameras = read_cameras(frames, full).resized(_target_size(full, size, downscale))
-    return Views(_stack(images), cameras, tuple(str(frame.entries["file_path"]) for frame in frames))
+    return Views(
+        _stack(images), cameras, tuple(Path(frame.entries["file_path"]).as_posix() for frame in frames)
+    )
 
 
 def read_cameras(frames: Sequence[Frame], size: tuple[int, int]) -> Cameras:

@@ -28,7 +28,7 @@ from coordnet.reports.tables import Table
 from coordnet.runs.config_file import read_config
 from coordnet.runs.load import load as load_run
 from coordnet.training.callbacks.ntk import in_double
-from coordnet.training.run import prepare
+from coordnet.training.prepare import prepare
 
 Values = NDArray[np.floating]
 

@@ -1,9 +1,16 @@
+import inspect
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from support import SMALL, coordnet
 
 from coordnet.cli import train
@@ -163,9 +170,6 @@ def test_help_is_quick_and_imports_no_torch() -> None:
 
 def test_train_render_and_report_from_the_command_line(tmp_path: Path) -> None:
     """The path of a new user, with a picture whose name Hydra's grammar does not like."""
-    import numpy as np
-    from PIL import Image
-
     name = "my photo, (1)=ü.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(tmp_path / name)
     small = [override for override in SMALL if not override.startswith("signal")]
@@ -181,3 +185,45 @@ def test_train_render_and_report_from_the_command_line(tmp_path: Path) -> None:
         assert picture.size == (60, 40)
     reported = coordnet("report", "run", cwd=tmp_path)
     assert "test PSNR" in reported.stdout, reported.stderr
+
+
+def calls_of(functions: Sequence[Any], command: Callable[[], object]) -> dict[str, int]:
+    """How often a command calls each of some functions in this process."""
+    codes = {inspect.unwrap(function).__code__: function.__name__ for function in functions}
+    counts = dict.fromkeys(codes.values(), 0)
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code in codes:
+            counts[codes[frame.f_code]] += 1
+
+    sys.setprofile(count)
+    try:
+        command()
+    finally:
+        sys.setprofile(None)
+    return counts
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_run_is_checked_and_built_once(jobs: int, tmp_path: Path) -> None:
+    """Once by the process that trains; the driver of a sweep checks and builds each of its jobs once besides."""
+    from coordnet.config.check import check_config
+    from coordnet.signals.images.image_file import read_image
+    from coordnet.training.assemble import assemble
+    from coordnet.training.memory import estimate
+    from coordnet.training.prepare import build_run
+    from coordnet.training.run import run_job
+
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    functions = (check_config, build_run, assemble, read_image, estimate)
+    small = [override for override in SMALL if not override.startswith("signal")]
+    words = ["train", "signal=image", "signal.path=a.png", *small, "max_steps=2", "logger=[]"]
+    if jobs == 1:
+        found = calls_of(functions, lambda: main(words))
+    else:
+        found = calls_of(functions, lambda: main([*words, "-m", "seed=0,1", "hydra.sweep.dir=sweep"]))
+    assert found == dict.fromkeys(found, jobs)
+    if jobs == 2:
+        config = json.loads((tmp_path / "sweep" / "sweep.json").read_text())["jobs"][0]["config"]
+        found = calls_of(functions, lambda: run_job(config, tmp_path / "again"))
+        assert found == dict.fromkeys(found, 1)

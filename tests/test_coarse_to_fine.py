@@ -20,7 +20,8 @@ from coordnet.encodings.ladder import Binary, Index, Normalized, Sine
 from coordnet.errors import UserError
 from coordnet.runs import checkpoint, metrics_file
 from coordnet.runs.load import load
-from coordnet.training.run import prepare, resume, start
+from coordnet.training.prepare import prepare
+from coordnet.training.run import resume, start
 
 LINE = Domain((64,))
 

@@ -14,12 +14,13 @@ import faults
 import pytest
 from support import SMALL, coordnet, make_config
 
+from coordnet.config.check import SWEEP_KEYS, check_sweep
 from coordnet.errors import Interrupted, UserError
 from coordnet.runs import metrics_file
 from coordnet.runs.directory import lock_run_dir, read_status
 from coordnet.sweeps import jobs
 from coordnet.sweeps.jobs import run_jobs, status_of
-from coordnet.sweeps.sweep import check_settings, create_sweep, read_sweep
+from coordnet.sweeps.sweep import create_sweep, read_sweep
 from coordnet.training.parent_watchdog import GRACE
 
 ALLOW = ("faults.",)
@@ -218,7 +219,7 @@ def test_a_damaged_job_list_is_one_line(tmp_path: Path, text: str, complaint: st
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("jobs=0", "jobs=0 must be a whole number of at least 1"),
+        ("jobs=0", "jobs=0 must be a whole number from 1 to 4096"),
         ("hydra.sweeper.reference=gausian", "reference=gausian is not a variant; did you mean gaussian?"),
     ],
 )
@@ -243,7 +244,7 @@ def test_a_wrong_key_of_the_sweep_is_one_line_and_nothing_is_made(
 )
 def test_settings_out_of_range_are_named(settings: tuple[Any, Any, Any], complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        check_settings(*settings)
+        check_sweep(dict(zip(SWEEP_KEYS, settings, strict=True)))
 
 
 def test_a_worker_ends_when_its_driver_is_gone(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from coordnet.runs.directory import write_status
 from coordnet.runs.load import load
 from coordnet.training.assemble import assemble
 from coordnet.training.callbacks.ntk import _even_index, in_double, why_not_predicted
-from coordnet.training.run import prepare, resume, start
+from coordnet.training.prepare import prepare
+from coordnet.training.run import resume, start
 
 NTK = ("callbacks=[ntk]", "callbacks.ntk.points=20", "callbacks.ntk.steps=[7]", "schedule=constant")
 LINE = (

@@ -262,7 +262,7 @@ def test_a_sweep_of_500_runs_is_reported_in_seconds(tmp_path: Path) -> None:
 def test_the_estimate_of_memory_is_within_twice_of_what_it_is(tmp_path: Path) -> None:
     code = """
 from coordnet.training.memory import estimate, resident
-from coordnet.training.run import prepare
+from coordnet.training.prepare import prepare
 from coordnet.training.trainer import train
 settings, model = prepare(config(*sys.argv[2:]))
 before = resident()

@@ -25,7 +25,8 @@ from coordnet.reports.report import summary_lines
 from coordnet.runs import checkpoint
 from coordnet.runs.config_file import CONFIG
 from coordnet.runs.directory import RUN_FORMAT
-from coordnet.training.run import prepare, start
+from coordnet.training.prepare import prepare
+from coordnet.training.run import start
 
 
 @pytest.fixture(scope="module")

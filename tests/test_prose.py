@@ -58,7 +58,6 @@ NOT_YET = frozenset(
         coordnet/export/view.py
         coordnet/networks/base.py
         coordnet/options.py
-        coordnet/ranges.py
         coordnet/runs/metrics_file.py
         coordnet/training/assemble.py
         coordnet/training/callbacks/evaluation.py

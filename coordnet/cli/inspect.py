@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     from coordnet.config.compose import compose_config
 
     config = compose_config(*options.overrides, own_configs=options.config_dir, allow=options.allow)
-    check_config(config)
+    check_config(config, options.allow)
     report, picture = inspect(config, options.allow)
     print("\n".join(spoken(report)))
     write(output, report, picture)

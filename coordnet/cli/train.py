@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.plugin import Plugin
 from omegaconf import DictConfig
 
-from coordnet.config.check import SWEEP_KEYS, check_config
+from coordnet.config.check import SWEEP_KEYS, check_config, check_sweep
 from coordnet.config.compose import (
     compose_hydra_config,
     drop_stale_experiment_values,
@@ -30,7 +30,6 @@ from coordnet.console import say
 from coordnet.errors import UserError
 from coordnet.runs import metrics_file
 from coordnet.runs.directory import ensure_unlocked
-from coordnet.sweeps.sweep import check_settings
 
 # Options of Hydra that print something and run nothing.
 _PRINTING = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
@@ -107,19 +106,19 @@ def normalize_argv(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def _run_once(config: DictConfig, allow: Sequence[str]) -> None:
     """Check a composed config, build the objects of the run once, and train."""
     with translated_errors():
-        check_settings(*(config[key] for key in SWEEP_KEYS))
+        check_sweep({key: config[key] for key in SWEEP_KEYS})
         for key, instead in _SWEEP_ONLY.items():
             group, _, name = f"{key}".rpartition(".")
             if config.hydra[group][name] if group else config.hydra[name]:
                 raise UserError(f"hydra.{key} applies to sweeps only; use {instead} for a run")
         run, directory = to_run_config(config), Path(config.hydra.run.dir)
-    check_config(run)
+    check_config(run, allow)
     ensure_unlocked(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UserError(f"hydra.run.dir={directory} is not a new or empty directory")
-    from coordnet.training.run import start
+    from coordnet.training.run import start_checked
 
-    _report(run, start(run, directory, allow), directory)
+    _report(run, start_checked(run, directory, allow), directory)
 
 
 def _run_hydra(arguments: Sequence[str], allow: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from coordnet.config import shipped
 from coordnet.errors import OptionError, UserError, shown
+from coordnet.options import ranges_of
 
 Node = Mapping[str, Any]
 
@@ -100,14 +101,33 @@ def construct(make: Callable[..., Any], target: str, key: str, /, **given: Any) 
 
 
 def check_options(function: Callable[..., Any], options: Node, key: str) -> None:
+    """Hold options to a signature: names, types, and the ranges among the types.
+
+    Args:
+        function: The function or class that takes the options.
+        options: Values by name.
+        key: The name of the node in the config, for messages; "" for the top of a config.
+
+    Raises:
+        UserError: An option is unknown or of the wrong type.
+        OptionError: A number is outside its range.
+    """
     parameters = inspect.signature(function).parameters
-    hints = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    accepts_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    own = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints, ranges = get_type_hints(own), ranges_of(own)
+    except NameError:  # The hints of another package may name what only its type checker imports.
+        hints, ranges = {}, {}
     for name, value in options.items():
-        if name not in parameters:
-            raise UserError(f"{key}.{name} is unknown{did_you_mean(name, parameters)}")
-        hint = hints.get(name, Any)
-        if not matches(value, hint):
-            raise UserError(f"{key}.{name}={shown(value)} must be {spoken(hint)}")
+        inside = f"{key}.{name}" if key else name
+        if name not in parameters and not accepts_all:
+            raise UserError(f"{inside} is unknown{did_you_mean(name, parameters)}")
+        if name in ranges:
+            if not ranges[name].allows(value):
+                raise OptionError(inside, value, f"must be {ranges[name]}")
+        elif not matches(value, hints.get(name, Any)):
+            raise OptionError(inside, value, f"must be {describe_type(hints[name])}")
 
 
 def did_you_mean(word: str, known: Any) -> str:
@@ -125,7 +145,7 @@ def matches(value: object, hint: Any) -> bool:
         return value in arguments
     if origin in (Sequence, list, tuple):
         return isinstance(value, list | tuple) and all(matches(v, arguments[0]) for v in value)
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         return isinstance(value, Mapping) and all(matches(v, arguments[1]) for v in value.values())
     if origin is Callable:
         return callable(value)
@@ -143,16 +163,18 @@ def matches(value: object, hint: Any) -> bool:
     return hint is Any or (origin is None and not isinstance(hint, type))
 
 
-def spoken(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(spoken(argument) for argument in arguments)
+        return " or ".join(describe_type(argument) for argument in arguments)
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin in (Sequence, list, tuple):
-        return f"a list whose entries are {spoken(arguments[0])}"
-    if origin is Mapping:
-        return f"a mapping whose entries are {spoken(arguments[1])}"
+        return f"a list whose entries are {describe_type(arguments[0])}"
+    if origin in (Mapping, dict):
+        if arguments[1] is Any:
+            return "a mapping"
+        return f"a mapping whose entries are {describe_type(arguments[1])}"
     if origin is Callable:
         return "a node with a _target_"
     names = {

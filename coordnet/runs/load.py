@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from coordnet.config.check import Config, check_config
+from coordnet.config.check import Config, check_settings
 from coordnet.errors import OptionError, UserError, shown
 from coordnet.forward_maps.base import ForwardMap
 from coordnet.runs.checkpoint import load as load_checkpoint
@@ -98,7 +98,7 @@ def load(
     config, state, step = content["config"], content["state_dict"], content["global_step"]
     if not isinstance(config, Mapping) or not isinstance(state, Mapping) or not isinstance(step, int):
         raise UserError(f"checkpoint {path} is damaged: global_step={shown(step)} or the config is malformed")
-    check_config(config)
+    check_settings(config)
     spec = SignalSpec.from_state(content["spec"])
     # The weights drawn here are replaced, so the generators of the caller are left as they are.
     with torch.random.fork_rng(devices=[]):

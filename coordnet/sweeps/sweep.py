@@ -11,31 +11,16 @@ from itertools import product as cartesian_product
 from pathlib import Path
 from typing import Any
 
-from coordnet.config.build import did_you_mean, matches
+from coordnet.config.build import did_you_mean
 from coordnet.errors import UserError
 from coordnet.runs.directory import write_text
 
 SWEEP = "sweep.json"
 FORMAT = 3
-RULES = ("steps", "parameters", "seconds")
 # Largest relative difference between two parameter counts that count as equal.
 TOLERANCE = 0.02
 
 Job = list[str]
-
-
-def check_settings(jobs: Any, job_timeout: Any, match: Any) -> None:
-    """Check the values of the keys in SWEEP_KEYS.
-
-    Raises:
-        UserError: A value is out of range; the message names the key.
-    """
-    if not matches(jobs, int) or jobs < 1:
-        raise UserError(f"jobs={jobs!r} must be a whole number of at least 1")
-    if job_timeout is not None and (not matches(job_timeout, float | int) or not job_timeout > 0):
-        raise UserError(f"job_timeout={job_timeout!r} must be a number of seconds above 0, or null")
-    if match not in RULES:
-        raise UserError(f"match={match!r} must be one of {', '.join(RULES)}")
 
 
 def select_variants(variants: Mapping[str, Sequence[str]], product: Sequence[Job]) -> list[Job]:

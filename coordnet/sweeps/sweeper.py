@@ -15,13 +15,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from coordnet.config.build import did_you_mean
-from coordnet.config.check import SWEEP_KEYS, check_config
+from coordnet.config.check import SWEEP_KEYS, check_config, check_sweep
 from coordnet.config.compose import to_run_config
 from coordnet.config.hydra_adapter import allowed_packages
 from coordnet.errors import UserError
 from coordnet.sweeps.jobs import warm_up
 from coordnet.sweeps.launcher import ProcessLauncher
-from coordnet.sweeps.sweep import Job, check_settings, create_sweep, run_names, select_variants
+from coordnet.sweeps.sweep import Job, create_sweep, run_names, select_variants
 from coordnet.training.cores import available_cores
 
 
@@ -54,7 +54,7 @@ class VariantsSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         assert self.config is not None and self.launcher is not None and self.hydra_context is not None
         config: Any = self.config
-        check_settings(*(config[key] for key in SWEEP_KEYS))
+        check_sweep({key: config[key] for key in SWEEP_KEYS})
         if self.reference is not None and self.reference not in self.variants:
             raise UserError(
                 f"hydra.sweeper.reference={self.reference} is not a variant"
@@ -94,7 +94,7 @@ class VariantsSweeper(Sweeper):
         """The checked config of a job."""
         assert self.config is not None and self.hydra_context is not None
         config = to_run_config(self.hydra_context.config_loader.load_sweep_config(self.config, job))
-        check_config(config)
+        check_config(config, allowed_packages())
         return config
 
     def _at_equal_parameters(
@@ -150,9 +150,9 @@ def _product(overrides: Sequence[Override]) -> list[Job]:
 def _dry_run_build(config: Mapping[str, Any]) -> None:
     """Build all objects of a job and estimate its memory, so that a mistake shows before any file is written."""
     from coordnet.training.memory import check_memory
-    from coordnet.training.run import prepare
+    from coordnet.training.prepare import build_run
 
-    check_memory(prepare(config, allowed_packages())[1], config["max_memory"])
+    check_memory(build_run(config, allowed_packages())[1], config["max_memory"])
 
 
 def _report_failure(run: str, job_return: JobReturn) -> None:

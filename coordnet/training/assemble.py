@@ -18,7 +18,6 @@ from coordnet.evaluation.base import Evaluator
 from coordnet.evaluation.default import evaluator_for
 from coordnet.fields.interpolation import Interpolation
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.ranges import RATE, or_null
 from coordnet.signals.base import Signal
 from coordnet.signals.images.image import Image
 from coordnet.training.batches import BatchSampler
@@ -101,14 +100,12 @@ def _make_schedule(config: Config, allow: Sequence[str]) -> Callable[[Optimizer]
     return partial(schedule, max_steps=config["max_steps"])
 
 
-def make_optimizer(node: Any, allow: Sequence[str]) -> tuple[Callable[..., Optimizer], float | None]:
+def make_optimizer(
+    node: Mapping[str, Any], allow: Sequence[str]
+) -> tuple[Callable[..., Optimizer], float | None]:
     """The factory of the optimizer, and the learning rate of encodings."""
-    if not isinstance(node, Mapping) or "encoding_lr" not in node:
-        return factory(node, "optimizer", allow), None
-    rate = node["encoding_lr"]
-    or_null(RATE).check("optimizer.encoding_lr", rate)
     rest = {name: value for name, value in node.items() if name != "encoding_lr"}
-    return factory(rest, "optimizer", allow), rate
+    return factory(rest, "optimizer", allow), node.get("encoding_lr")
 
 
 def _interpolate(config: Config, signal: Signal) -> Interpolation:

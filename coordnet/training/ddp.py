@@ -113,13 +113,13 @@ def ddp_worker(
     world = config["trainer"]["devices"]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": world}
     os.environ |= {key: str(value) for key, value in {**address, "LOCAL_RANK": rank, "RANK": rank}.items()}
-    from coordnet.training.run import prepare
+    from coordnet.training.prepare import build_run
     from coordnet.training.trainer import train
 
     code: int = 1
     said: str | bool
     try:
-        _, model = prepare({**config, "threads": max(1, config["threads"] // world)}, allow)
+        _, model = build_run({**config, "threads": max(1, config["threads"] // world)}, allow)
         said, code = train(config, model, directory, resumed_from, facts, rank, allow), 0
     except (UserError, Diverged, Interrupted) as error:
         said, code = str(error), error.exit_code

@@ -83,12 +83,15 @@ def available() -> float:
         return allowed
 
 
-def check_memory(model: FieldModule, limit: float | None) -> None:
-    """Refuse what would take too much.
+def check_memory(model: FieldModule, limit: float | None) -> float:
+    """Refuse a training that takes too much memory.
 
     Args:
-        model: About to be trained.
-        limit: GiB; None takes what is available.
+        model: Module that is about to be trained.
+        limit: Limit in GiB; None takes the available memory.
+
+    Returns:
+        The estimate in GiB.
 
     Raises:
         UserError: The estimate is above the limit.
@@ -101,6 +104,7 @@ def check_memory(model: FieldModule, limit: float | None) -> None:
             + (f"max_memory={limit:g}" if limit is not None else f"the {allowed:.1f} GiB available")
             + "; choose a smaller trainer.batch_size or network.width"
         )
+    return needed
 
 
 @contextmanager

@@ -29,11 +29,8 @@ def build_losses(nodes: Nodes, allow: Sequence[str] = ()) -> dict[str, tuple[flo
         raise UserError("loss=[] leaves nothing to minimize; name at least one term, such as loss=mse")
     losses = {}
     for name, node in nodes.items():
-        weight = node.get("weight", 1.0)
-        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < float("inf"):
-            raise OptionError(f"loss.{name}.weight", weight, "must be a number of at least 0")
         make = factory({key: value for key, value in node.items() if key != "weight"}, f"loss.{name}", allow)
-        losses[name] = (float(weight), _constructed(make, f"loss.{name}"))
+        losses[name] = (float(node.get("weight", 1.0)), _constructed(make, f"loss.{name}"))
     return losses
 
 

@@ -15,13 +15,13 @@ from coordnet.runs.config_file import CONFIG, read_config, write_config
 from coordnet.runs.directory import ENDED, is_run, lock_run_dir, read_status, write_status
 from coordnet.runs.load import load_state
 from coordnet.runs.overrides import override
-from coordnet.training.assemble import assemble
 from coordnet.training.build_field import is_trained
 from coordnet.training.ddp import launch_ddp
-from coordnet.training.memory import GIB, check_memory, estimate, reraise_out_of_memory
+from coordnet.training.memory import check_memory, reraise_out_of_memory
 from coordnet.training.module import FieldModule
+from coordnet.training.prepare import build_run, prepare
 from coordnet.training.provenance import provenance
-from coordnet.training.runtime import ADAPTIVE_PSNR_DB, keep_memory, set_threads, trim_memory
+from coordnet.training.runtime import ADAPTIVE_PSNR_DB
 from coordnet.training.trainer import flatten, steps_of, train
 
 # Keys that may have a new value when a run is resumed.
@@ -38,31 +38,32 @@ MAY_CHANGE = (
 MAY_MOVE = ("signal.path", "signal.folder")
 
 
-@reraise_out_of_memory()
-def prepare(config: Config, allow: Sequence[str] = ()) -> tuple[Config, FieldModule]:
-    """Set the process up and build the run's objects.
-
-    Returns the config with every automatic choice resolved, so that a resumed run makes the same ones.
-    """
-    check_config(config)
-    keep_memory()
-    config = {**config, "threads": set_threads(config["threads"]), "trainer": dict(config["trainer"])}
-    model = assemble(config, allow)
-    trim_memory()
-    first = getattr(model.field, "precision", "float32")
-    adapts = first == "bfloat16" and config["trainer"]["precision"] != "bfloat16"
-    config["trainer"]["precision"] = "adaptive" if adapts else first
-    return config, model
-
-
 def start(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
-    """Train into a directory that holds no run yet; returns the final metrics."""
-    config, model = prepare(config, allow)
-    check_memory(model, config["max_memory"])
+    """Check a config, and train as `start_checked` does."""
+    check_config(config, allow)
+    return start_checked(config, directory, allow)
+
+
+def start_checked(config: Config, directory: Path, allow: Sequence[str] = ()) -> dict[str, float]:
+    """Train into a directory that holds no run yet.
+
+    Args:
+        config: A config that `check_config` accepts.
+        directory: The run's directory.
+        allow: Packages that targets may lie in besides those of the shipped configs.
+
+    Returns:
+        The final metrics.
+
+    Raises:
+        UserError: An option is not allowed, or the directory holds a run.
+    """
+    config, model = build_run(config, allow)
+    memory = check_memory(model, config["max_memory"])
     with lock_run_dir(directory):
         if (directory / CONFIG).exists():
             raise UserError(f"{directory} holds a run already; choose another directory, or resume it")
-        return begin(config, model, directory, allow)
+        return begin(config, model, memory, directory, allow)
 
 
 def resume(directory: Path, allow: Sequence[str] = (), overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -88,9 +89,9 @@ def resume(directory: Path, allow: Sequence[str] = (), overrides: Sequence[str] 
             f"{directory} is finished; there is nothing to resume (coordnet resume {directory} max_steps=... goes on)"
         )
     config, model = prepare(config, allow)
-    check_memory(model, config["max_memory"])
+    memory = check_memory(model, config["max_memory"])
     with lock_run_dir(directory):
-        return go_on(config, model, directory, allow, bool(overrides))
+        return go_on(config, model, memory, directory, allow, bool(overrides))
 
 
 def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
@@ -100,23 +101,30 @@ def run_job(config: Config, directory: Path, allow: Sequence[str] = ()) -> None:
             return
         try:
             config, model = prepare(config, allow)
-            check_memory(model, config["max_memory"])
+            memory = check_memory(model, config["max_memory"])
         except Exception as error:
             write_status(directory, "failed", reason=str(error), traceback=traceback.format_exc())
             raise
         if (directory / CONFIG).exists():
-            go_on(config, model, directory, allow)
+            go_on(config, model, memory, directory, allow)
         else:
-            begin(config, model, directory, allow)
+            begin(config, model, memory, directory, allow)
 
 
-def begin(config: Config, model: FieldModule, directory: Path, allow: Sequence[str]) -> dict[str, float]:
+def begin(
+    config: Config, model: FieldModule, memory: float, directory: Path, allow: Sequence[str]
+) -> dict[str, float]:
     write_config(directory, config)
-    return execute(config, model, directory, None, allow)
+    return execute(config, model, memory, directory, None, allow)
 
 
 def go_on(
-    config: Config, model: FieldModule, directory: Path, allow: Sequence[str], is_new_config: bool = False
+    config: Config,
+    model: FieldModule,
+    memory: float,
+    directory: Path,
+    allow: Sequence[str],
+    is_new_config: bool = False,
 ) -> dict[str, float]:
     folder = directory / "checkpoints"
     found = checkpoint.newest(folder)
@@ -128,7 +136,7 @@ def go_on(
         raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
     if is_new_config:
         write_config(directory, config)
-    return execute(config, model, directory, found, allow)
+    return execute(config, model, memory, directory, found, allow)
 
 
 def _check_places(config: Config, directory: Path) -> None:
@@ -174,14 +182,18 @@ def _check_unchanged(saved: Mapping[str, Any], config: Config, model: FieldModul
 
 @reraise_out_of_memory()
 def execute(
-    config: Config, model: FieldModule, directory: Path, resumed_from: Path | None, allow: Sequence[str]
+    config: Config,
+    model: FieldModule,
+    memory: float,
+    directory: Path,
+    resumed_from: Path | None,
+    allow: Sequence[str],
 ) -> dict[str, float]:
-    needed = estimate(model) / GIB
-    facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(needed, 2)}
+    facts = provenance(model, config["trainer"]["precision"]) | {"memory_estimate_gib": round(memory, 2)}
     precision = facts["precision"]
     if precision == "adaptive":
         precision = f"bfloat16 until {ADAPTIVE_PSNR_DB:g} dB"
-    say(f"{directory}: {config['threads']} threads, {precision}, about {needed:.1f} GiB of memory")
+    say(f"{directory}: {config['threads']} threads, {precision}, about {memory:.1f} GiB of memory")
     write_status(directory, "running", **facts)
     try:
         if config["trainer"]["devices"] > 1 and is_trained(config):

@@ -16,7 +16,8 @@ from timing import ratios, show, spread
 from coordnet.config.check import Config
 from coordnet.metrics.psnr import psnr
 from coordnet.runs import metrics_file
-from coordnet.training.run import prepare, start
+from coordnet.training.prepare import prepare
+from coordnet.training.run import start
 from coordnet.training.runtime import keep_memory
 
 GOALS = {"test/psnr_all": 27.3, "test/psnr": 26.5}

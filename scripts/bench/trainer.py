@@ -15,7 +15,8 @@ from timing import ratios, show, spread
 from coordnet.config.check import Config
 from coordnet.losses.mse import mse
 from coordnet.runs import metrics_file
-from coordnet.training.run import prepare, start
+from coordnet.training.prepare import prepare
+from coordnet.training.run import start
 from coordnet.training.runtime import keep_memory
 
 FIRST, LAST = 20, 120

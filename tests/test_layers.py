@@ -14,7 +14,7 @@ PACKAGE = Path(coordnet.__file__).parent
 # Lowest first. A module or folder may import from its own level and from those below.
 LEVELS = (
     ("errors",),
-    ("console", "files", "options", "ranges"),
+    ("console", "files", "options"),
     ("cameras", "coords", "rng", "viz", "config"),
     ("encodings", "networks", "losses", "metrics", "rendering"),
     ("diagnostics", "fields"),

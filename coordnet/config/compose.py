@@ -214,7 +214,8 @@ def _unknown_key(key: str) -> str:
     if group == "trainer" and name in REFUSED_TRAINER_KEYS:
         return refused_trainer_key(name)
     if keys.get(key):
-        return f"{key} is a key of {', '.join(f'{group}={option}' for option in keys[key])} only"
+        form = "{}=[{}]" if group in DICT_GROUPS else "{}={}"
+        return f"{key} is a key of {', '.join(form.format(group, option) for option in keys[key])} only"
     return f"{key} is no key of this config{did_you_mean(key, keys)}"
 
 

@@ -2,10 +2,14 @@
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from support import SMALL, coordnet
+
+from coordnet.config.check import check_config
+from coordnet.config.compose import compose_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +88,25 @@ def test_every_command_in_a_document_is_one_that_exists(document: str) -> None:
 
     commands = re.findall(r"^(?: {4}|\$ )coordnet ([\w-]+)", (ROOT / document).read_text(), re.MULTILINE)
     assert set(commands) <= set(COMMANDS)
+
+
+def train_commands() -> dict[str, None]:
+    """Each documented `coordnet train` command without a package of its own, in one line."""
+    commands: dict[str, None] = {}
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]:
+        text = document.read_text()
+        found = re.findall(r"^ {4}coordnet train (.*?)(?:\s+#.*)?$", text, re.MULTILINE)
+        found += [" ".join(each.split()) for each in re.findall(r"`coordnet train ([^`]*)`", text)]
+        commands |= {each: None for each in found if "my_conf" not in each and "--help" not in each}
+    return commands
+
+
+@pytest.mark.parametrize("command", train_commands())
+def test_every_train_command_in_a_document_makes_a_config(command: str) -> None:
+    words = [word for word in shlex.split(command) if word != "-m" and not word.startswith("hydra/")]
+    # Each sweep over values is replaced by its first value, as Hydra does for the first job.
+    first = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in words]
+    check_config(compose_config(*(word for word in first if not word.startswith("label="))))
 
 
 def test_the_readme_is_short() -> None:

@@ -36,27 +36,11 @@ NOT_YET = frozenset(
         conf/train.yaml
         conf/trainer/auto.yaml
         coordnet/cli/doctor.py
-        coordnet/cli/render.py
         coordnet/cli/run_options.py
-        coordnet/cli/turntable.py
         coordnet/config/build.py
         coordnet/config/check.py
         coordnet/config/shipped.py
         coordnet/console.py
-        coordnet/coords.py
-        coordnet/encodings/composite.py
-        coordnet/encodings/factorized_grid.py
-        coordnet/encodings/fourier.py
-        coordnet/encodings/grid.py
-        coordnet/encodings/hash_grid.py
-        coordnet/encodings/interpolate.py
-        coordnet/encodings/learnable.py
-        coordnet/encodings/spherical.py
-        coordnet/export/png.py
-        coordnet/export/turntable.py
-        coordnet/export/video.py
-        coordnet/export/view.py
-        coordnet/networks/base.py
         coordnet/options.py
         coordnet/runs/metrics_file.py
         coordnet/training/assemble.py

@@ -409,3 +409,16 @@ def test_balls_are_a_signal() -> None:
     given = signal.get_batch(torch.arange(64))
     seen = HierarchicalRenderer(num_samples=512).eval()(Solid(), given)
     assert (seen["value"] - given["value"]).abs().median() < 0.02
+
+
+def test_a_step_that_accumulates_batches_updates_the_grid_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer, field = OccupancyGridRenderer(update_every=2, update_after=0), small_field()
+    updated: list[int] = []
+    monkeypatch.setattr(
+        renderer.occupancy_grid, "update", lambda *_, **__: updated.append(renderer.step or 0)
+    )
+    for step in range(4):
+        renderer.on_step(step, 10)
+        for _ in range(3):
+            renderer(field, batch())
+    assert updated == [0, 2]

@@ -66,12 +66,15 @@ class OccupancyGridRenderer(VolumeRenderer):
         self.update_every = update_every
         self.update_after = update_after
         self.min_weight = min_weight
+        self._updated_at: int | None = None
         self.occupancy_grid = OccupancyGrid(resolution, 2 * math.sqrt(3) / num_samples, ema_decay, threshold)
         self.register_buffer("samples_per_ray", torch.tensor(_MIN_SAMPLES_PER_RAY))
 
     def forward(self, field: Any, batch: Batch) -> dict[str, Tensor]:
         step = self.step
-        if self.training and step is not None and step % self.update_every == 0:
+        if self.training and step is not None and step % self.update_every == 0 and step != self._updated_at:
+            # A step that accumulates several batches updates the grid once.
+            self._updated_at = step
             if step >= self.update_after:
                 self.occupancy_grid.update(
                     field,

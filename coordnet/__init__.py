@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from coordnet.fields.field import Field as Field
     from coordnet.fields.radiance_field import RadianceField as RadianceField
     from coordnet.forward_maps.base import ForwardMap as ForwardMap
+    from coordnet.losses.base import Loss as Loss
     from coordnet.networks.base import Network as Network
     from coordnet.runs.load import LoadedRun as LoadedRun
     from coordnet.runs.load import load as load
@@ -65,6 +66,7 @@ _MODULES = {
     "FieldModule": "coordnet.training.module",
     "ForwardMap": "coordnet.forward_maps.base",
     "GridComparison": "coordnet.evaluation.base",
+    "Loss": "coordnet.losses.base",
     "LoadedRun": "coordnet.runs.load",
     "Network": "coordnet.networks.base",
     "OptionError": "coordnet.errors",

@@ -138,7 +138,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_before_the_first_step(
 
 @pytest.mark.reliability("T04")
 def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path: Path) -> None:
-    """Of a process that does nothing but save."""
+    """A process that does nothing but save."""
     code = (
         "import sys, torch; from pathlib import Path; from coordnet.runs import checkpoint as c\n"
         "folder = Path(sys.argv[1]); weight = torch.arange(100_000.0); step = 0\n"

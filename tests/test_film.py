@@ -17,7 +17,7 @@ STEPS = (0, 10, 20, 1000, 20000)
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """What film needs of a run: its state, and pictures, each of one level of gray."""
+    """The parts of a run that a film needs: its state, and pictures, each of one level of gray."""
     directory = tmp_path / "run"
     (directory / "images").mkdir(parents=True)
     write_status(directory, "finished")
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def levels(frames: np.ndarray) -> list[int]:
-    """Of the picture under the caption."""
+    """The level of gray of each frame's picture, under the caption."""
     return [int(frame[viz.CAPTION + 10, 80, 0]) for frame in frames]
 
 
@@ -78,7 +78,7 @@ def test_mp4_without_its_encoder_names_the_extra(run: Path, monkeypatch: pytest.
     assert not (run / "film.mp4").exists()
 
 
-# Of imageio's reader, which leaves ffmpeg's pipes to the garbage collector.
+# The reader of imageio leaves ffmpeg's pipes to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_mp4_is_the_same_film(run: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")

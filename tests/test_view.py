@@ -97,7 +97,7 @@ def test_depth_is_the_distance_from_where_the_box_can_begin(run: LoadedRun, sign
     assert path == run.directory / "a-depth.png"
     cameras = signal.held_out["val"].cameras.resized((72, 72))
     distance = ball(*cameras.rays(torch.zeros(5184, dtype=torch.long), cameras.pixels()))[1].view(72, 72)
-    # Of the box: the cameras' orbit is 2.7.
+    # The cameras' orbit has a radius of 2.7.
     share = (distance - (2.7 - HALF_DIAGONAL)).numpy() / (2 * HALF_DIAGONAL)
     expected = viz.apply_colormap(np.where(np.isfinite(share), share, 0), top=1.0)
     assert np.median(np.abs(imageio.imread(path).astype(int) - expected)) <= 2

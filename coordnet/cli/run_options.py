@@ -1,4 +1,4 @@
-"""What the commands that show a trained run share."""
+"""Options and errors of the commands that show a trained run."""
 
 import argparse
 import signal

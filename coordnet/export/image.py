@@ -90,7 +90,7 @@ def evaluate_grid(
     for part in bar(parts, "rendering"):
         rows, columns = torch.meshgrid(y[part], x, indexing="ij")
         position = torch.stack([columns, rows], dim=-1)
-        coords = (2 * position - torch.tensor(domain.size)) / max(domain.size)
+        coords = (2 * position - torch.tensor(domain.size)) / torch.tensor(domain.resolution)
         yield viz.to_pixels(in_chunks(field, coords.float()).numpy())
 
 

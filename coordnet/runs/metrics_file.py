@@ -1,4 +1,4 @@
-"""metrics.csv: the truth about a run, of which TensorBoard is a view."""
+"""metrics.csv: the scores of a run; loggers show copies."""
 
 import csv
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from coordnet.runs.directory import write_text
 NAME = "metrics.csv"
 Row = Mapping[str, float]
 
-# What columns begin with that a signal has many of, one per frequency or view.
+# Prefixes of columns that a signal has many of, one per frequency or view.
 DETAILS = ("band_", "sine_", "ntk", "view_", "loss/")
 
 
 def is_detail(name: str) -> bool:
-    """Whether a column is one of many of its kind, rather than a score of the run."""
+    """True if a column is one of many of its kind, rather than a score of the run."""
     return name.startswith(DETAILS)
 
 

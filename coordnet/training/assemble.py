@@ -78,7 +78,7 @@ def check_optimizer(model: FieldModule) -> None:
         configured = model.configure_optimizers()
         if isinstance(configured, dict):
             with warnings.catch_warnings():
-                # That no step of the optimizer came before.
+                # Torch warns that no step of the optimizer came before.
                 warnings.simplefilter("ignore")
                 configured["lr_scheduler"]["scheduler"].step()
     except OptionError as error:

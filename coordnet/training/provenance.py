@@ -8,11 +8,16 @@ import torch
 
 from coordnet.training.module import FieldModule
 
-PACKAGES = ("torch", "lightning", "hydra-core", "numpy", "tensorboard")
+_PACKAGES = ("torch", "lightning", "hydra-core", "numpy", "tensorboard")
 
 
 def provenance(model: FieldModule, precision: str) -> dict[str, Any]:
-    """What a result depends on besides its config."""
+    """Versions, machine and facts of a model that a result depends on besides its config.
+
+    Args:
+        model: The module of the run.
+        precision: The precision of the hidden layers, such as "float32".
+    """
     import coordnet
 
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -20,12 +25,12 @@ def provenance(model: FieldModule, precision: str) -> dict[str, Any]:
         "coordnet": coordnet.__version__,
         "revision": git_revision(),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "precision": precision,
         "parameters": trained,
-        "training_nyquist": max(model.batches.signal.domain.nyquist),
+        "training_nyquist": max(model.batches.signal.spec().domain.nyquist),
     }
 
 

@@ -56,8 +56,8 @@ def constant(optimizer: Optimizer) -> LRScheduler:
 class _Cosine(CosineAnnealingLR):
     """Torch's schedule, which continues on the cosine of the new length after a change of `max_steps`.
 
-    Torch computes each learning rate from the rate of the step before. While the length stays, this recursion is used, so
-    the rates have torch's bits.
+    Torch computes each learning rate from the rate of the step before. While the length stays, this class uses the same
+    recursion, so the rates have torch's bits.
     """
 
     def __init__(self, optimizer: Optimizer, max_steps: int, min_lr: float) -> None:

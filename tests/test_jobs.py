@@ -204,10 +204,10 @@ def test_a_sweep_records_the_threads_of_each_job(straight: Path) -> None:
     ("text", "complaint"),
     [
         ("{", "is damaged"),
-        ('{"format": 2, "jobs": []}', "is damaged"),
+        ('{"format": 3, "jobs": []}', "is damaged"),
         ('{"format": 1, "jobs": [{"run": "0", "config": {}}]}', "format 1"),
-        ('{"format": 2, "jobs": [{"run": "../x", "config": {}}]}', "is damaged"),
-        ('{"format": 2, "jobs": [{"run": "0"}]}', "is damaged"),
+        ('{"format": 3, "jobs": [{"run": "../x", "config": {}}]}', "is damaged"),
+        ('{"format": 3, "jobs": [{"run": "0"}]}', "is damaged"),
     ],
 )
 def test_a_damaged_job_list_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:

@@ -52,7 +52,7 @@ def main() -> None:
     name = "bandwidth" + "_paper" * options.paper
     sweep = load_sweep(options.sweep or train(name, overrides))
     variants = make_variants(sweep)
-    nyquist = build(variants[0].results[0].config["signal"], "signal").domain.nyquist
+    nyquist = max(build(variants[0].results[0].config["signal"], "signal").domain.nyquist)
     gaussian, octaves = (points(variants, encoding) for encoding in ("gaussian", "positional"))
     print_table(f"PSNR against sigma; the training Nyquist is {nyquist:g}", table(gaussian, nyquist))
     print_table(f"PSNR against the top octave; the training Nyquist is {nyquist:g}", table(octaves, nyquist))

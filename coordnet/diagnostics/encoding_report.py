@@ -101,7 +101,7 @@ def _frequencies(encoding: Encoding, domain: Domain) -> Report | None:
         return None
     waves = torch.unique(waves, dim=0)
     length = waves.norm(dim=-1)
-    aliased = (waves.abs() >= waves.new_tensor(max(domain.nyquist))).any(dim=-1)
+    aliased = (waves.abs() >= waves.new_tensor(domain.nyquist)).any(dim=-1)
     return {
         "count": len(waves),
         "values": length.sort().values.tolist(),

@@ -1,4 +1,4 @@
-"""The forward maps of rays: render and march."""
+"""The renderers: stratified, hierarchical and with an occupancy grid."""
 
 import shutil
 from pathlib import Path
@@ -36,14 +36,14 @@ SCENE = (
     "threads=1",
 )
 ALLOW = ("scenes.",)
-MARCH = (
+OCCUPANCY_GRID = (
     "forward_map=occupancy_grid",
     "forward_map.update_every=4",
     "forward_map.update_after=8",
     "forward_map.resolution=8",
     "forward_map.target_samples=4096",
 )
-RENDER = (
+HIERARCHICAL = (
     "forward_map=hierarchical",
     "forward_map.num_samples=16",
     "forward_map.num_fine=8",
@@ -74,7 +74,7 @@ def maps() -> list[VolumeRenderer]:
     ]
 
 
-each = pytest.mark.parametrize("make", [0, 1, 2], ids=["stratified", "hierarchical", "march"])
+each = pytest.mark.parametrize("make", [0, 1, 2], ids=["stratified", "hierarchical", "occupancy_grid"])
 
 
 # Properties of every renderer
@@ -156,11 +156,14 @@ def test_a_step_that_sees_nothing_still_steps(make: int) -> None:
     maps()[make](small_field(), away)["value"].sum().backward()
 
 
-def test_marching_sees_what_stratified_sampling_sees() -> None:
+def test_a_full_occupancy_grid_renders_as_stratified_sampling_does() -> None:
     """With every cell occupied and as many samples."""
     field, given = small_field(density_bias=1.0), batch()
-    march, render = OccupancyGridRenderer(min_weight=0.0).eval(), HierarchicalRenderer(num_samples=32).eval()
-    seen, expected = march(field, given), render(field, given)
+    renderer, stratified_renderer = (
+        OccupancyGridRenderer(min_weight=0.0).eval(),
+        HierarchicalRenderer(num_samples=32).eval(),
+    )
+    seen, expected = renderer(field, given), stratified_renderer(field, given)
     for name, tensor in expected.items():
         torch.testing.assert_close(seen[name], tensor, atol=1e-5, rtol=1e-4)
 
@@ -173,14 +176,14 @@ def test_behind_everything_is_the_background_of_the_batch(make: int) -> None:
     assert torch.equal(seen["value"], behind)
 
 
-def test_what_training_leaves_out_is_hardly_missed() -> None:
+def test_samples_that_training_leaves_out_change_little() -> None:
     """After the warm-up a first pass leaves out the samples with small weights."""
     field, given = small_field(density_bias=2.0, density_scale=10.0), batch()
     values = []
     for warmup in (0, 100):
-        march = OccupancyGridRenderer(update_every=1000, update_after=warmup)
-        march.on_step(1, 1000)
-        values.append(march(field, given)["value"])
+        renderer = OccupancyGridRenderer(update_every=1000, update_after=warmup)
+        renderer.on_step(1, 1000)
+        values.append(renderer(field, given)["value"])
     difference = (values[0] - values[1]).abs().max()
     assert 0 < difference <= 32 * 1e-4
 
@@ -188,8 +191,8 @@ def test_what_training_leaves_out_is_hardly_missed() -> None:
 def test_evaluation_leaves_out_what_training_does() -> None:
     """Samples of small weight are as nothing: those behind them are not dimmed, wherever they are."""
     field, given = small_field(density_bias=2.0, density_scale=10.0), batch()
-    march = OccupancyGridRenderer(num_samples=192, min_weight=0.02).eval()
-    march.samples_per_ray.fill_(192)
+    renderer = OccupancyGridRenderer(num_samples=192, min_weight=0.02).eval()
+    renderer.samples_per_ray.fill_(192)
     bundle = RayBundle(given["origins"], given["directions"], torch.ones(200, 3))
     near, far = near_far(*bundle[:2])
     distance = stratified(near, far, 192)
@@ -197,11 +200,11 @@ def test_evaluation_leaves_out_what_training_does() -> None:
     density, features = field.density(points)
     density = density.view_as(distance)
     length = (far - near).expand_as(distance) / 192
-    kept = volume.weights(density, length) > march.min_weight
+    kept = volume.weights(density, length) > renderer.min_weight
     weight = volume.weights(density * kept, length)
     color = field.color(points, bundle.directions, features, torch.arange(200).repeat_interleave(192))
     expected = volume.composite(weight, color.unflatten(0, distance.shape), distance, bundle.background)
-    seen = march(field, given)
+    seen = renderer(field, given)
     assert 0 < kept.float().mean() < 0.5
     for name, tensor in expected._asdict().items():
         torch.testing.assert_close(seen[name], tensor, atol=1e-5, rtol=1e-4)
@@ -213,7 +216,7 @@ def test_intervals_cover_the_ray() -> None:
 
 
 def test_fine_samples_gather_where_the_ball_is() -> None:
-    """At as many evaluations the hierarchy finds the surface more exactly."""
+    """With as many queries of the field, importance samples find the surface more exactly."""
     given = batch(1000)
     _, distance = ball(**given)
     hit = distance.isfinite()[:, 0]
@@ -268,7 +271,7 @@ def test_a_grid_finds_the_ball_and_nothing_else() -> None:
     assert not occupancy.occupied[distance > 0.5 + reach].any()
 
 
-def test_a_ray_is_told_the_cells_it_passes() -> None:
+def test_the_cells_along_a_ray_are_found() -> None:
     occupancy = grid(resolution=4)
     occupancy.occupied.zero_()
     # The cell x from 0.5 to 1, y from -1 to -0.5, z from 0 to 0.5.
@@ -306,15 +309,15 @@ def test_a_few_cells_at_a_time_come_to_the_same() -> None:
     assert occupancy.occupied[distance < 0.5 - 3**0.5 / 16].float().mean() > 0.99
 
 
-def test_samples_grow_as_space_empties() -> None:
-    march = OccupancyGridRenderer(
+def test_samples_per_ray_grow_as_cells_are_found_empty() -> None:
+    renderer = OccupancyGridRenderer(
         num_samples=128, target_samples=4096, resolution=16, update_every=1, update_after=0
     )
     counts = []
     for step in range(3):
-        march.on_step(step, 100)
-        march(Solid(), batch(256))
-        counts.append(int(march.samples_per_ray))
+        renderer.on_step(step, 100)
+        renderer(Solid(), batch(256))
+        counts.append(int(renderer.samples_per_ray))
     # A ray through the whole box has 32 parts of which the ball takes a fifth.
     assert counts[0] >= 64
     assert all(32 <= count <= 128 for count in counts)
@@ -324,16 +327,16 @@ def test_samples_grow_as_space_empties() -> None:
     assert everything.samples_per_ray == 32
 
 
-def test_nobody_looks_at_cells_before_training_says_the_step() -> None:
-    """The estimate of memory takes a step of its own, before the first."""
-    march = OccupancyGridRenderer(resolution=8, update_every=1, update_after=0)
-    march(Solid(), batch())
-    assert march.occupancy_grid.occupied.all()
-    march.on_step(0, 10)
-    march.eval()(Solid(), batch())
-    assert march.occupancy_grid.occupied.all()
-    march.train()(Solid(), batch())
-    assert not march.occupancy_grid.occupied.all()
+def test_the_grid_is_not_updated_before_training_sets_the_step() -> None:
+    """The estimate of memory runs a training step before the first step of a run."""
+    renderer = OccupancyGridRenderer(resolution=8, update_every=1, update_after=0)
+    renderer(Solid(), batch())
+    assert renderer.occupancy_grid.occupied.all()
+    renderer.on_step(0, 10)
+    renderer.eval()(Solid(), batch())
+    assert renderer.occupancy_grid.occupied.all()
+    renderer.train()(Solid(), batch())
+    assert not renderer.occupancy_grid.occupied.all()
 
 
 def test_a_coarse_field_needs_fine_samples() -> None:
@@ -344,7 +347,7 @@ def test_a_coarse_field_needs_fine_samples() -> None:
 # Runs
 
 
-@pytest.mark.parametrize("options", [MARCH, RENDER], ids=["march", "render"])
+@pytest.mark.parametrize("options", [OCCUPANCY_GRID, HIERARCHICAL], ids=["occupancy_grid", "hierarchical"])
 @pytest.mark.reliability("T01")
 def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) -> None:
     """The grid and the second field included."""
@@ -369,7 +372,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) 
 
 def test_a_ball_is_learned(tmp_path: Path) -> None:
     options = ("max_steps=150", "eval_every=150", "trainer.batch_size=256", "optimizer.encoding_lr=0.05")
-    final = start(config(*MARCH, *options), tmp_path / "run", ALLOW)
+    final = start(config(*OCCUPANCY_GRID, *options), tmp_path / "run", ALLOW)
     # White alone scores 7 to 8 dB.
     assert final["train/psnr"] > 18
 

@@ -48,8 +48,8 @@ def test_weights_are_never_negative_and_never_sum_to_more_than_1(scale: float) -
     assert (weight.sum(-1) <= 1 + 1e-5).all()
 
 
-def test_what_stands_before_a_wall_is_seen() -> None:
-    """The sum of what lies before a sample does not lose it to the wall's own thickness."""
+def test_a_sample_before_an_opaque_wall_keeps_its_weight() -> None:
+    """The accumulated density before a sample excludes the sample's own density."""
     weight = volume.weights(torch.tensor([[1.0, 1e10, 1.0]]), torch.ones(1, 3))
     torch.testing.assert_close(weight[0], torch.tensor([1 - math.exp(-1), math.exp(-1), 0.0]))
 

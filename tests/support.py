@@ -3,16 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coordnet.config.compose import compose_config
-from coordnet.coords import FieldFunction
-from coordnet.evaluation.base import EvaluationResult, Predict
-from coordnet.evaluation.default import evaluator_for
-from coordnet.evaluation.media import Picture
-from coordnet.signals.base import Signal
+
+if TYPE_CHECKING:
+    from coordnet.coords import FieldFunction
+    from coordnet.evaluation.base import EvaluationResult, Predict
+    from coordnet.signals.base import Signal
 
 SMALL = (
     "signal.resize=[48,32]",
@@ -36,11 +36,16 @@ def coordnet(*arguments: str, cwd: Path, **options: Any) -> subprocess.Completed
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, **options)
 
 
-def evaluate(signal: Signal, field: FieldFunction, predict: Predict) -> EvaluationResult:
+def evaluate(signal: "Signal", field: "FieldFunction", predict: "Predict") -> "EvaluationResult":
     """Score a field with the evaluator for the kind of signal."""
+    # Tests of quick refusals import this file without torch.
+    from coordnet.evaluation.default import evaluator_for
+
     return evaluator_for(signal).evaluate(signal, field, predict)
 
 
-def pictures(result: EvaluationResult) -> dict[str, np.ndarray]:
+def pictures(result: "EvaluationResult") -> dict[str, np.ndarray]:
     """The pixels of the pictures among the media of an evaluation."""
+    from coordnet.evaluation.media import Picture
+
     return {name: media.pixels for name, media in result.make_media().items() if isinstance(media, Picture)}

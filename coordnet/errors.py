@@ -33,24 +33,15 @@ class OptionError(UserError):
         option: The name of the option, with the names of the nodes around it once they are known.
         value: The value that was given.
         allowed: The rest of the sentence, such as "must be a number from 0 to 1".
-        has_key: True once `option` is the full key of a config.
     """
 
     def __init__(self, option: str, value: object, allowed: str) -> None:
         self.option, self.value, self.allowed = option, value, allowed
-        self.has_key = False
         super().__init__(f"{option}={shown(value)} {allowed}")
 
     def within(self, key: str) -> "OptionError":
-        """The same error with the full key of the node that holds the option.
-
-        An error that has a key already is returned as it is, so that nested nodes do not add theirs again.
-        """
-        if self.has_key:
-            return self
-        error = OptionError(f"{key}.{self.option}", self.value, self.allowed)
-        error.has_key = True
-        return error
+        """The same error with the name of the node that holds the option."""
+        return OptionError(f"{key}.{self.option}", self.value, self.allowed)
 
 
 class Diverged(RuntimeError):

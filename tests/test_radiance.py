@@ -15,7 +15,7 @@ from coordnet.encodings.factorized_grid import planes
 from coordnet.encodings.fourier import positional
 from coordnet.encodings.identity import Identity
 from coordnet.encodings.no_encoding import NoEncoding
-from coordnet.errors import OptionError, UserError
+from coordnet.errors import UserError
 from coordnet.fields.radiance_field import RadianceField
 from coordnet.networks.mlp import Mlp
 from coordnet.signals.spec import SignalSpec
@@ -208,12 +208,6 @@ def test_a_picture_has_no_radiance() -> None:
 def test_errors_name_the_key(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         made("radiance=small", "encoding=positional", *overrides)
-
-
-def test_an_error_of_a_nested_node_has_its_full_key_once() -> None:
-    """A field builds its networks, so that the builder of the network and the builder of the field add their keys."""
-    error = OptionError("depth", -1, "must be at least 0").within("radiance.color_network").within("radiance")
-    assert str(error) == "radiance.color_network.depth=-1 must be at least 0"
 
 
 def test_a_field_and_a_forward_map_that_do_not_fit_are_refused(tmp_path: Path) -> None:

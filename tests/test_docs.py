@@ -119,6 +119,20 @@ def test_documents_link_to_files_that_exist() -> None:
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+def test_documents_name_files_that_exist() -> None:
+    """A path is relative to the repository or to the package; x and mypkg stand for names of the reader."""
+    for document in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *ROOT.glob("docs/*.md"),
+    ]:
+        for path in re.findall(r"`([\w/]+/[\w/]+\.(?:py|md|yaml))`", document.read_text()):
+            places = (ROOT / path, ROOT / "coordnet" / path)
+            placeholder = path.startswith(("my_conf/", "mypkg/")) or re.search(r"\bx\.|_x\.", path)
+            assert placeholder or any(place.exists() for place in places), f"{document.name}: {path}"
+
+
 def test_the_tour_is_short_and_names_files_and_functions_that_exist() -> None:
     tour = (ROOT / "docs" / "tour.md").read_text()
     assert len(tour.splitlines()) <= 80

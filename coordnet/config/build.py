@@ -42,7 +42,11 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
         for name, value in node.items()
         if name != "_target_"
     }
-    check_options(function, options, key)
+    try:
+        check_options(function, options, key)
+    except OptionError as error:
+        # The error has its full key. A UserError passes unchanged through the constructors around this node.
+        raise UserError(str(error)) from None
     return partial(function, **options)
 
 

@@ -31,8 +31,8 @@ class Range:
         low: The lowest number.
         high: The highest number.
         unit: The unit of both bounds, such as "cycles across the domain".
-        above: Whether `low` itself is excluded.
-        below: Whether `high` itself is excluded.
+        above: True if `low` itself is excluded.
+        below: True if `high` itself is excluded.
         entries: The length of a list; 0 allows any length.
     """
 

@@ -1,4 +1,4 @@
-"""What a run can be trusted with; tests name what they stand for by `@pytest.mark.reliability("T01")`."""
+"""The promises of a run. A test names the promise that it holds by `@pytest.mark.reliability("T01")`."""
 
 PROMISES = {
     "T01": "A run that was killed and resumed equals one that never stopped, bit for bit",

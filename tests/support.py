@@ -1,4 +1,4 @@
-"""What several test files share: configs as the command line composes them, and small, quick runs."""
+"""Helpers of several test files: configs as the command line composes them, and small, quick runs."""
 
 import subprocess
 import sys

@@ -50,7 +50,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "canary_room.bird.Bird"
 
 
-# What may be named
+# Names that a config may hold
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_node_without_a_target_is_refused() -> None:
 
 
 def test_every_shipped_target_is_there() -> None:
-    """Those of hydra/ aside, which Hydra itself builds."""
+    """Hydra itself builds the targets of hydra/, so these targets are left out."""
     nodes = [
         (file.parent.name, yaml.safe_load(file.read_text().replace("${", "$")))
         for file in shipped.config_dir().glob("*/*.yaml")

@@ -188,7 +188,7 @@ def test_train_render_and_report_from_the_command_line(tmp_path: Path) -> None:
 
 
 def calls_of(functions: Sequence[Any], command: Callable[[], object]) -> dict[str, int]:
-    """How often a command calls each of some functions in this process."""
+    """Count the calls of some functions by a command in this process."""
     codes = {inspect.unwrap(function).__code__: function.__name__ for function in functions}
     counts = dict.fromkeys(codes.values(), 0)
 

@@ -1,4 +1,4 @@
-"""What is refused before torch is loaded: what a config may not name, and values of the wrong kind."""
+"""Checks of configs: names that a config may not hold, and values of the wrong kind."""
 
 import inspect
 import os

@@ -249,7 +249,7 @@ def test_pickles_are_never_run(tmp_path: Path, saved: bytes) -> None:
     fuzz(lambda content: load(tmp_path / "a.ckpt", content), pickles | inside, 100)
 
 
-# What a run leaves
+# Files that a run leaves
 
 LINES = ["step,seconds,train/loss", *(f"{step},{step / 10},{1 / (1 + step)}" for step in range(10)), ""]
 STATUS = b'{"status": "running", "reason": null, "traceback": "a\\nb", "threads": 2}'

@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from coordnet import __version__
 
 GIB = 2**30
-# Of coordnet's extras, those that bring users something.
+# Extras that users may want; the extra for developers is left out.
 EXTRAS = ("sweep", "video")
 
 
@@ -28,8 +28,8 @@ class Finding(NamedTuple):
 
     Attributes:
         verdict: A "problem" keeps coordnet from working; a "note" is worth knowing.
-        subject: What was looked at.
-        text: What was found.
+        subject: Name of the checked part.
+        text: Result of the check.
     """
 
     verdict: Literal["ok", "note", "problem"]
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         description="Check versions, processor, memory, disk and configs; exit code 1 if there is a problem.",
     )
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path("outputs"), help="of runs: tries to write"
+        "directory", type=Path, nargs="?", default=Path("outputs"), help="directory of runs; the command tries to write there"
     )
     found = list(findings(parser.parse_args(argv).directory))
     width = max(len(finding.subject) for finding in found)

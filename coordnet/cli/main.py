@@ -7,17 +7,17 @@ import sys
 from coordnet.console import say
 
 COMMANDS = {
-    "train": "fit a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
-    "resume": "continue a run where its last checkpoint stands",
-    "render": "an image of any size or crop, or a view of a scene, from a trained run",
-    "turntable": "a video around the scene of a trained run",
-    "mesh": "the surface of the scene of a trained run, with colors",
-    "film": "the pictures of a run's training as a GIF or MP4 file",
+    "train": "fit a field to a signal: Hydra overrides, -m sweeps, experiment=, ablation=",
+    "resume": "resume a run or a sweep from its last checkpoints",
+    "render": "render an image of any size or crop, or a view of a scene, from a trained run",
+    "turntable": "render a video around the scene of a trained run",
+    "mesh": "extract the surface of the scene of a trained run, with colors",
+    "film": "write the pictures of a run's training as a GIF or MP4 file",
     "inspect": "measure an encoding on a signal before training, and propose one",
-    "report": "the table of a sweep or a run",
-    "board": "TensorBoard on a directory of runs",
+    "report": "print the table of a sweep or a run",
+    "board": "open TensorBoard on a directory of runs",
     "make-scene": "write posed images of a synthetic scene",
-    "doctor": "whether this machine is fit: versions, cores, memory, disk, configs",
+    "doctor": "check this machine: versions, cores, memory, disk, configs",
 }
 
 USAGE = "\n".join(
@@ -26,7 +26,7 @@ USAGE = "\n".join(
         "",
         *(f"  {name:10} {text}" for name, text in COMMANDS.items()),
         "",
-        "  coordnet COMMAND --help    says more",
+        "  coordnet COMMAND --help    lists the options of a command",
         "",
         "  coordnet train signal=photo signal.name=coffee encoding=positional max_steps=300",
         "  coordnet train ablation=image_quick",

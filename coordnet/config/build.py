@@ -20,7 +20,7 @@ def factory(node: Node, key: str, allow: Sequence[str] = ()) -> Callable[..., An
     """The callable that `node["_target_"]` names, with the node's other entries bound to it.
 
     Args:
-        node: A `_target_`, and keyword arguments. Those that are nodes themselves become factories too.
+        node: A `_target_`, and keyword arguments. Entries that are nodes themselves become factories too.
         key: The node's name in the config, for messages.
         allow: Packages such as "mypkg." that targets may lie in besides those the shipped configs name.
 
@@ -141,7 +141,7 @@ def did_you_mean(word: str, known: Any) -> str:
 
 
 def matches(value: object, hint: Any) -> bool:
-    """Whether a plain config value fits a type hint; hints that are not about plain values fit everything."""
+    """True if a plain config value fits a type hint; a hint that is not about plain values fits every value."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(matches(value, argument) for argument in arguments)

@@ -121,7 +121,7 @@ def check_sweep(settings: Config) -> None:
     check_options(SweepSettings, settings, "")
 
 
-def _check_fields(settings: type, values: Config, key: str) -> None:
+def _check_fields(settings: Any, values: Config, key: str) -> None:
     """Hold values to the fields of a dataclass."""
     prefix = f"{key}." if key else ""
     needed = [field.name for field in fields(settings) if field.default is MISSING]

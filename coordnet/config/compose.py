@@ -89,7 +89,7 @@ def prepare_composed(config: DictConfig, allow: Sequence[str]) -> None:
     check_targets(OmegaConf.to_container(config, resolve=False), allow)
 
 
-def drop_stale_experiment_values(config: DictConfig, hydra: DictConfig) -> None:
+def drop_stale_experiment_values(config: DictConfig, hydra: Any) -> None:
     """Drop the values that an experiment gives to options of a group where another option is chosen.
 
     The values of the chosen option replace them. Values of the command line stay. The values of the signal stay too:
@@ -124,7 +124,7 @@ def drop_stale_experiment_values(config: DictConfig, hydra: DictConfig) -> None:
             config[group].update({key: own[key] for key in stale if key in own})
 
 
-def _drop_unchosen(config: DictConfig, group: str, typed: set[str]) -> None:
+def _drop_unchosen(config: DictConfig, group: Any, typed: set[str]) -> None:
     """Drop the values for nodes of a group that are not chosen; these values have no target."""
     with open_dict(config):
         for name in list(config[group]):

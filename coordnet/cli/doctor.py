@@ -43,7 +43,11 @@ def main(argv: list[str]) -> None:
         description="Check versions, processor, memory, disk and configs; exit code 1 if there is a problem.",
     )
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path("outputs"), help="directory of runs; the command tries to write there"
+        "directory",
+        type=Path,
+        nargs="?",
+        default=Path("outputs"),
+        help="directory of runs; the command tries to write there",
     )
     found = list(findings(parser.parse_args(argv).directory))
     width = max(len(finding.subject) for finding in found)

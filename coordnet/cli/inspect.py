@@ -22,10 +22,10 @@ def main(argv: list[str]) -> None:
         description="Measure an encoding on the domain of a signal, before training: "
         "coordnet inspect encoding=positional signal=astronaut",
     )
-    parser.add_argument("overrides", nargs="*", help="overrides of encoding and signal, as for coordnet train")
     parser.add_argument(
-        "--output", type=Path, help="new or empty directory; default outputs/inspect/<time>"
+        "overrides", nargs="*", help="overrides of encoding and signal, as for coordnet train"
     )
+    parser.add_argument("--output", type=Path, help="new or empty directory; default outputs/inspect/<time>")
     parser.add_argument("--config-dir", "-cd", help="directory of configs of your own")
     parser.add_argument(
         "--allow", action="append", default=[], help="prefix of targets to trust, such as mypkg."

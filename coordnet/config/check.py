@@ -23,7 +23,7 @@ GROUPS = ("signal", "encoding", "network", "radiance", "forward_map", "evaluator
 DICT_GROUPS = ("loss", "metric", "callbacks", "logger")
 SWEEP_KEYS = tuple(field.name for field in fields(SweepSettings))
 # Options of a node that a run reads itself; the target of the node takes all others.
-_READ_BY_RUN = {"optimizer": OptimizerSettings, "loss": LossSettings}
+_READ_BY_RUN: Mapping[str, Any] = {"optimizer": OptimizerSettings, "loss": LossSettings}
 _STEPS_ONLY = "a run counts steps, not epochs: use max_steps"
 _OWN_SCORES = "a run is scored by its evaluator: use eval_every"
 # Arguments of Lightning's Trainer that a run cannot honor, with what to use instead.

@@ -199,7 +199,8 @@ def test_a_node_inside_a_node_arrives_as_its_factory() -> None:
 def test_lists_choices_and_nulls_are_named_in_plain_words() -> None:
     image = "coordnet.signals.images.image.image_file"
     with pytest.raises(
-        UserError, match=r"^signal\.crop='all' must be a list of 4 whole numbers from 0 to 178956970 pixels, or null$"
+        UserError,
+        match=r"^signal\.crop='all' must be a list of 4 whole numbers from 0 to 178956970 pixels, or null$",
     ):
         build({"_target_": image, "path": "a.png", "crop": "all"}, "signal")
     with pytest.raises(UserError, match=r"^signal\.background='pink' must be one of white, black or null$"):

@@ -68,9 +68,15 @@ def test_every_shipped_encoding_can_be_inspected(
         ),
         (("encoding.scale=three",), "encoding.scale='three' must be"),
         (("seed=-1",), "seed=-1 must be a whole number from 0"),
-        (("encoding=positional", "encoding.num_frequencies=2000"), "encoding.frequencies=inf must be at most 2^24"),
+        (
+            ("encoding=positional", "encoding.num_frequencies=2000"),
+            "encoding.frequencies=inf must be at most 2^24",
+        ),
         (("encoding=sine", "encoding.num_frequencies=200"), "encoding.frequencies=inf must be at most 2^24"),
-        (("encoding=triangle", "encoding.num_frequencies=200"), "encoding.frequencies=inf must be at most 2^24"),
+        (
+            ("encoding=triangle", "encoding.num_frequencies=200"),
+            "encoding.frequencies=inf must be at most 2^24",
+        ),
         (("encoding.scale=1e39",), "encoding.scale=1e+39 must be a number from 2^-24 to 2^24"),
         (("signal=image",), "signal.path has no value; give signal.path=..."),
         (("--config-dir", "nowhere"), "--config-dir nowhere does not exist"),

@@ -1,4 +1,4 @@
-"""What is printed for whoever still reads."""
+"""Console output that survives a closed pipe."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """Print a line; a run goes on where nobody reads it any more (`coordnet train ... | head`)."""
+    """Print a line; a closed pipe (`coordnet train ... | head`) does not end the run."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -17,7 +17,7 @@ def say(text: str) -> None:
 
 
 def bar(items: Sequence[T], what: str) -> Iterator[T]:
-    """The items, if they are more than a few behind a bar on a terminal; it is gone at the end."""
+    """Yield the items, with a progress bar on a terminal where there are at least four items."""
     from rich.console import Console
     from rich.progress import track
 

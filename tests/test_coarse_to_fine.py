@@ -32,7 +32,7 @@ def octaves(count: int, **options: Any) -> CoarseToFine:
 
 
 def weights(window: CoarseToFine, x: float = 0.3) -> list[float]:
-    """What each feature is multiplied by."""
+    """The factor of each feature."""
     coords = torch.full((window.in_dim,), x)
     ratio: list[float] = (window(coords) / window.encoding(coords)).tolist()
     return ratio

@@ -65,7 +65,7 @@ def points(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def rounding(encoding: Encoding) -> float:
-    """How far float32 may be off: phases pi f x in [-pi f, pi f] are rounded by a few 2^-24 of their size."""
+    """The error of float32: phases pi f x in [-pi f, pi f] are rounded by a few 2^-24 of their size."""
     frequencies = encoding.feature_frequencies()
     top = 0.0 if frequencies is None else frequencies.abs().sum(dim=-1).max().item()
     return 1e-5 + 8 * 2**-24 * math.pi * top
@@ -206,7 +206,7 @@ def test_golden_positional() -> None:
 
 
 def test_golden_positional_in_the_units_of_the_nerf_code() -> None:
-    """That code has no pi, so its band 2^k rad per unit at x = 0.3 is our frequency 2^k / pi."""
+    """The NeRF code has no pi, so its band 2^k rad per unit at x = 0.3 is our frequency 2^k / pi."""
     frequencies = torch.tensor([[1.0], [2.0]]) / math.pi
     expected = torch.tensor([0.3, 0.295520, 0.564642, 0.955336, 0.825336])
     features = Fourier(frequencies, include_input=True)(torch.tensor([0.3]))

@@ -240,7 +240,7 @@ def test_moments_of_each_distribution(distribution: Distribution) -> None:
     assert abs(values.mean()) < 4 * deviation / math.sqrt(count)
     square = 4 * math.sqrt((kurtosis - 1) / count)
     assert (values**2).mean() == pytest.approx(deviation**2, rel=square)
-    # Of the fourth power the error is larger: for Laplace E b^8 = 8! leaves 8.3 / sqrt(n) of 24.
+    # The fourth power has a larger error: for Laplace E b^8 = 8! leaves 8.3 / sqrt(n) of 24.
     assert (values**4).mean() / deviation**4 == pytest.approx(kurtosis, rel=4 * 8.3 / math.sqrt(count))
 
 
@@ -274,7 +274,7 @@ def test_no_draw_of_a_sign_is_zero() -> None:
 def test_default_scales_have_one_standard_deviation(distribution: Distribution, stride: int) -> None:
     domain = Domain((512, 512), stride)
     values = random_fourier(domain, distribution, num_frequencies=COUNT).frequencies
-    # Of 40000 draws; Laplace has the widest error, 4 sqrt(5 / 40000) of the square, half that of the root.
+    # There are 40000 draws; Laplace has the widest error, 4 sqrt(5 / 40000) of the square, half that of the root.
     assert values.std().item() == pytest.approx(0.08 * max(domain.nyquist), rel=0.023)
 
 
@@ -449,7 +449,7 @@ def test_derivatives_with_respect_to_a_footprint_are_the_true_ones() -> None:
     assert torch.autograd.gradcheck(encoding, (x, covariance))
 
 
-# What is said of the features
+# The description of the features
 
 
 SPOKEN: list[Encoding] = [

@@ -98,7 +98,7 @@ def test_the_resolutions_of_the_paper_come_out() -> None:
     [(16, 1024), (16, 2048), (12, 256), (10, 512), (16, 524288), (7, 7)],
 )
 def test_the_last_level_is_the_finest_asked_for(base_resolution: int, max_resolution: int) -> None:
-    """Where the growth factor is rounded before its power is taken, it has one cell less."""
+    """A growth factor that is rounded before its power is taken leaves one cell less."""
     for levels in range(2, 33):
         found = level_resolutions(levels, base_resolution, max_resolution)
         assert (found[0], found[-1]) == (base_resolution, max_resolution)

@@ -15,7 +15,7 @@ from coordnet.encodings.interpolate import (
 # Odd, even and beyond the number of channels that are added one by one.
 every_width = pytest.mark.parametrize("channels", [1, 2, 3, 4, _FEW_COLUMNS, _FEW_COLUMNS + 3])
 
-# Of torch's own, the first time that forward mode is used.
+# Torch warns the first time that forward mode is used.
 forward_mode = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
 

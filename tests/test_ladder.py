@@ -192,7 +192,7 @@ def test_the_slowest_sine_rises_from_end_to_end() -> None:
 
 @pytest.mark.parametrize("samples", [64, 65, 512])
 def test_sinusoidal_keeps_all_samples_further_apart_than_sine(samples: int) -> None:
-    """Both tell all samples apart, since their slowest wave rises from end to end. Where all sines of a band lie
+    """Both tell all samples apart, since their slowest wave rises from end to end. If all sines of a band lie
     flat, at the ends, cosines do not: the distance between neighbors is the same everywhere."""
     domain, coords = train_line(samples)
     sine, both = Sine(domain), positional(domain, min_frequency=0.5)
@@ -215,7 +215,7 @@ def test_sines_of_whole_cycles_take_three_points_for_one_where_cosines_tell_the_
         positional(domain).double(),
         positional(domain, min_frequency=0.5),
     )
-    # Of phases 16 pi in float64.
+    # The error of phases of 16 pi in float64.
     assert sine(x).abs().max() < 1e-12
     assert (both(x)[0] - both(x)[1]).norm() > 1 and (both(x)[0] - both(x)[2]).norm() < 1e-12
     assert closest(half, x) > 1

@@ -212,7 +212,7 @@ def test_siren_weights_are_uniform_within_the_papers_bounds() -> None:
     bounds = [1 / 300, math.sqrt(6 / 256) / 30, math.sqrt(6 / 256) / 30]
     for layer, bound in zip((*network.hidden, network.out), [*bounds, bounds[1]], strict=True):
         largest = layer.weight.abs().max().item()
-        # Of 65536 uniform draws, the largest lies within 0.1 % of the bound but for odds of e^-65.
+        # The largest of 65536 uniform draws lies within 0.1 % of the bound but for odds of e^-65.
         assert 0.999 * bound < largest <= bound
         # A uniform variable's standard deviation is bound / sqrt(3), known here to 0.2 %, taken five times.
         assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.01)

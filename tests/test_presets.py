@@ -23,7 +23,7 @@ POINT = np.array([0.3, -0.45])
 
 
 def preset(name: str, domain: Domain, *overrides: str) -> Fourier:
-    """What `coordnet train encoding=name` trains."""
+    """The encoding that `coordnet train encoding=name` trains."""
     encoding = build(make_config(f"encoding={name}", *overrides)["encoding"], "encoding", domain=domain)
     assert isinstance(encoding, Fourier)
     return encoding
@@ -35,7 +35,7 @@ def features(encoding: Fourier, x: Any, *footprint: torch.Tensor) -> Array:
 
 
 def rounding(encoding: Fourier) -> float:
-    """What float32 may add: x - o, pi f, their product and its sum are each off by 2^-24 of a phase below 2 pi f."""
+    """The error of float32: x - o, pi f, their product and its sum are each off by 2^-24 of a phase below 2 pi f."""
     return 1e-6 + 4 * 2**-24 * 2 * math.pi * encoding.frequencies.abs().sum(-1).max().item()
 
 

@@ -47,7 +47,7 @@ def wandb(
         save_dir: Directory of the run, which keeps the files of W&B.
         project: Name of the project.
         name: Name of the run; None lets W&B choose a name.
-        offline: Whether nothing is sent; `wandb sync` sends the files later.
+        offline: True sends nothing; `wandb sync` sends the files later.
 
     Raises:
         UserError: The package wandb is not installed.

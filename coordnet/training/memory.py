@@ -1,4 +1,4 @@
-"""What a run will need of the machine's memory, said before it starts; and that there is no more, where it was not."""
+"""Estimate peak training memory before a run starts, and turn out-of-memory errors into a UserError."""
 
 import math
 import re
@@ -13,19 +13,20 @@ from coordnet.errors import UserError
 from coordnet.training.module import FieldModule
 
 GIB = 2**30
-# What is kept for twice as many observations tells what grows with the batch from what does not.
+# The memory of a step is measured at this many observations and at twice as many: the difference grows with the batch.
 PROBED = 64
-# Weights, gradients and Adam's two averages, in float32.
+# Bytes per parameter: weight, gradient and Adam's two averages in float32.
 PER_PARAMETER = 4 * 4
-# Gradients of activations and what the encoding computes on the way live beside them for a while (measured: 2 to 3).
+# Peak of a step as a multiple of the saved tensors: gradients of activations and temporaries of the encoding come on
+# top (measured: 2 to 3).
 OVER_SAVED = 3.0
-# Copies of the scored samples, in float32 and more.
+# An evaluation copies at most this many samples, with so many bytes per value.
 SCORED = 2**22
 PER_SCORED = 4 * 12
 
 
 def estimate(model: FieldModule) -> float:
-    """Bytes at the peak of training: this process with its data, the weights with Adam's state, one step, a score.
+    """Peak bytes of training: this process with its data, the weights with Adam's state, and a step or a score.
 
     The bytes that autograd keeps for a step are measured on a few observations.
     """
@@ -73,7 +74,7 @@ def sizes() -> tuple[int, int]:
 def available() -> float:
     """Bytes of memory that this process could have; infinite where the system does not say."""
     limit, (addresses, held) = resource.getrlimit(resource.RLIMIT_AS)[0], sizes()
-    # What `ulimit -v` leaves: libraries take addresses, too.
+    # `ulimit -v` limits addresses, and libraries take addresses, too.
     allowed = math.inf if limit == resource.RLIM_INFINITY else limit - (addresses - held)
     try:
         with open("/proc/meminfo") as file:
@@ -109,15 +110,15 @@ def check_memory(model: FieldModule, limit: float | None) -> float:
 
 @contextmanager
 def reraise_out_of_memory() -> Iterator[None]:
-    """Make one line of what Python, numpy and torch raise where there is no more memory.
+    """Turn the out-of-memory errors of Python, numpy and torch into one line.
 
     Raises:
-        UserError: Instead of that.
+        UserError: There was no more memory.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU, torch has no class for it.
+        # Torch has no class for an out-of-memory error on a CPU.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate" not in str(error):
             raise
         asked = re.search(r"allocate (\d\S* \w+)", str(error))

@@ -165,7 +165,7 @@ class FieldModule(L.LightningModule):
         }
 
     def _steps_in_block(self, step: int) -> int:
-        """How many steps to take before some callback has to be called."""
+        """The number of steps before some callback has to be called."""
         if self.trainer.world_size > 1:
             # Processes agree on a signal at the end of a block, and have to agree soon.
             return 1

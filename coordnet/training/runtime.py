@@ -1,14 +1,15 @@
-"""How a process uses its machine. Nothing here changes what is computed, except the precision asked for."""
+"""Memory, threads and precision of a process. Only the precision changes the results."""
 
 import ctypes
 import platform
 
 import torch
 
-from coordnet.errors import UserError
+from coordnet.errors import OptionError
 from coordnet.training.cores import available_cores
 
-# Where adaptive precision goes over, in dB of train/psnr or of train/nmse below 1: before rounding shows.
+# PSNR in dB on the training samples at which adaptive precision switches from bfloat16 to float32: below this value
+# rounding does not show yet. For a normalized error e the value is -10 log10(e).
 ADAPTIVE_PSNR_DB = 40.0
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
@@ -23,24 +24,28 @@ def keep_memory() -> None:
 
 
 def trim_memory() -> None:
-    """Return what is free: decoding a large picture takes more than its pixels."""
+    """Return free memory to the system: decoding a large picture takes more memory than the pixels."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def set_threads(threads: int | None) -> int:
-    """Use this many threads, or all cores that the process may run on; returns how many."""
+    """Use a number of threads, or all cores that the process may run on; returns the number.
+
+    Raises:
+        OptionError: The number is below 1.
+    """
     if threads is not None and threads < 1:
-        raise UserError(f"threads={threads} must be at least 1, or null for all cores")
+        raise OptionError("threads", threads, "must be at least 1, or null for all cores")
     count = threads or available_cores()
     torch.set_num_threads(count)
     return count
 
 
 def choose_precision(asked: str, bfloat16_safe: bool, accelerator: str) -> str:
-    """Resolve "auto": adaptive where the network stands it and the processor multiplies bfloat16 natively.
+    """Resolve "auto": adaptive where the network allows bfloat16 and the processor multiplies bfloat16 natively.
 
-    Adaptive is bfloat16 until the fit is close, then float32.
+    Adaptive precision is bfloat16 until the fit reaches ADAPTIVE_PSNR_DB, then float32.
     """
     if asked == "auto":
         return "adaptive" if bfloat16_safe and has_bfloat16(accelerator) else "float32"
@@ -48,7 +53,7 @@ def choose_precision(asked: str, bfloat16_safe: bool, accelerator: str) -> str:
 
 
 def has_bfloat16(accelerator: str) -> bool:
-    """Whether matrices of bfloat16 are multiplied natively here: by AVX-512, AMX or, where asked for, a GPU."""
+    """Return True if AVX-512, AMX or a requested GPU multiplies matrices of bfloat16 natively."""
     if accelerator in ("cuda", "auto") and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

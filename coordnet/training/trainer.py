@@ -51,7 +51,7 @@ def train(
         allow: Packages that targets may lie in besides those of the shipped configs.
 
     Returns:
-        Whether the last prediction is the same everywhere while its target is not.
+        True if the last prediction is the same everywhere while its target is not.
 
     Raises:
         Diverged: The loss, the field or a parameter is not finite.

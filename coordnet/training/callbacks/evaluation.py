@@ -56,7 +56,7 @@ class EvaluationCallback(L.Callback):
         clock: Counts the seconds of training.
         latest: The last row.
         score: The last score, higher is better; checkpoints go by the score.
-        constant: Whether the last prediction was the same everywhere while its target was not.
+        constant: True if the last prediction was the same everywhere while its target was not.
     """
 
     def __init__(

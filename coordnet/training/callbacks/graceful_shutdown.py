@@ -39,7 +39,7 @@ class GracefulShutdown(L.Callback):
         signal.signal(number, signal.SIG_DFL)
 
     def any_rank_interrupted(self, trainer: L.Trainer) -> bool:
-        """Whether a signal reached any of the processes that share the batch: all processes stop at the same step."""
+        """Return True if a signal reached any of the processes that share the batch: all stop at the same step."""
         if trainer.world_size > 1:
             highest = trainer.strategy.reduce(torch.tensor(int(self.received or 0)), reduce_op="max")
             self.received = signal.Signals(int(highest)) if highest else None

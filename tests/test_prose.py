@@ -25,26 +25,9 @@ NOT_YET = frozenset(
     re.findall(
         r"\S+",
         """
-        coordnet/console.py
-        coordnet/training/callbacks/evaluation.py
-        coordnet/training/callbacks/graceful_shutdown.py
-        coordnet/training/loggers.py
-        coordnet/training/memory.py
-        coordnet/training/module.py
         coordnet/training/optimizers.py
-        coordnet/training/runtime.py
-        coordnet/training/trainer.py
-        tests/test_cli.py
-        tests/test_coarse_to_fine.py
-        tests/test_encodings.py
-        tests/test_fourier.py
-        tests/test_hash_grid.py
-        tests/test_interpolate.py
-        tests/test_ladder.py
         tests/test_layers.py
         tests/test_limits.py
-        tests/test_networks.py
-        tests/test_presets.py
         """,
     )
 )

@@ -264,8 +264,8 @@ INNER = {
             "encoding.parts.a.encoding.parts.b.columns=[3] must be distinct numbers from 0 to 2, or null for all",
         ),
         (
-            {"_target_": "torch.optim.Adam"},
-            "encoding.parts.a.encoding._target_=torch.optim.Adam does not fit here: "
+            {"_target_": "coordnet.training.optimizers.adam"},
+            "encoding.parts.a.encoding._target_=coordnet.training.optimizers.adam does not fit here: "
             "missing a required argument: 'params'",
         ),
     ],

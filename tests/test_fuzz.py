@@ -556,7 +556,7 @@ def test_values_that_no_machine_can_hold_are_named_before_anything_is_allocated(
         (
             "encoding",
             {"_target_": "coordnet.encodings.grid.Grid", "resolution": 30_000},
-            "values; 268435456 are allowed",
+            "values, above 268435456",
         ),
     ],
 )

@@ -130,10 +130,9 @@ def test_the_ends_of_every_range_are_allowed_and_numbers_beyond_are_refused(targ
         for value in ends(check):
             check_config(given(name, value))
         for value in beyond(check):
-            with pytest.raises(OptionError) as error:
+            with pytest.raises(UserError) as error:
                 check_config(given(name, value))
             assert str(error.value) == f"{key}.{name}={shown(value)} must be {check}"
-            assert (error.value.option, error.value.value) == (f"{key}.{name}", value)
         if not check.null:
             with pytest.raises(UserError, match=f"{key}.{name}=None must be"):
                 check_config(given(name, None))

@@ -10,6 +10,7 @@ from scenes import Balls, Solid, ball, rays, small_field
 from support import make_config
 from torch import Tensor
 
+from coordnet.config.check import check_config
 from coordnet.errors import UserError
 from coordnet.forward_maps.hierarchical import HierarchicalRenderer
 from coordnet.forward_maps.occupancy_grid import OccupancyGridRenderer
@@ -393,7 +394,7 @@ def test_encodings_learn_at_their_own_rate() -> None:
 @pytest.mark.parametrize("rate", ["-1", "fast", "true"])
 def test_a_rate_that_is_none_is_refused(rate: str) -> None:
     with pytest.raises(UserError, match=r"^optimizer\.encoding_lr="):
-        assemble(config("forward_map=hierarchical", f"optimizer.encoding_lr={rate}"), ALLOW)
+        check_config(config("forward_map=hierarchical", f"optimizer.encoding_lr={rate}"), ALLOW)
 
 
 def test_a_signal_without_rays_is_refused() -> None:

@@ -196,7 +196,7 @@ def test_a_mistake_is_one_line_before_anything_starts(overrides: list[str], said
         option for option in SMALL if not option.startswith("signal") or "signal=ct_phantom" not in overrides
     ]
     with pytest.raises(UserError, match=said) as error:
-        prepare(make_config(*small, *overrides))
+        prepare(make_config(*small, "callbacks=[ntk]", *overrides))
     assert "\n" not in str(error.value)
 
 

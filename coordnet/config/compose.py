@@ -153,7 +153,7 @@ def to_run_config(config: DictConfig) -> dict[str, Any]:
 def quote_override(override: str) -> str:
     """Quote the value of a path key that the grammar of Hydra would not read as text."""
     key, _, value = override.partition("=")
-    if key not in _PATH_KEYS or re.fullmatch(r"[\w./+\-:%@?|]*|(['\"]).*\1", value, re.ASCII):
+    if key not in _PATH_KEYS or re.fullmatch(r"[\w./+\-:%@?|]*|(['\"]).*\1", value, re.ASCII | re.DOTALL):
         return override
     # A backslash is itself, except before a quote.
     escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)

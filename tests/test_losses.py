@@ -7,6 +7,7 @@ import pytest
 import torch
 from support import make_config
 
+from coordnet.config.check import check_config
 from coordnet.errors import OptionError, UserError
 from coordnet.losses.bce import BinaryCrossEntropy
 from coordnet.losses.huber import Huber
@@ -97,8 +98,6 @@ def test_the_loss_is_the_weighted_sum_of_the_chosen_terms() -> None:
     ("nodes", "message"),
     [
         ({}, "leaves nothing to minimize"),
-        ({"mse": {"_target_": "coordnet.losses.mse.mse", "weight": -1}}, r"loss\.mse\.weight=-1 must be"),
-        ({"mse": {"_target_": "coordnet.losses.mse.mse", "weight": True}}, r"loss\.mse\.weight=True must be"),
         ({"huber": {"_target_": "coordnet.losses.huber.Huber", "delta": 0}}, r"loss\.huber\.delta=0 must be"),
         (
             {"huber": {"_target_": "coordnet.losses.huber.Huber", "dleta": 1}},
@@ -109,3 +108,11 @@ def test_the_loss_is_the_weighted_sum_of_the_chosen_terms() -> None:
 def test_a_mistake_names_the_key(nodes: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_losses(nodes)
+
+
+@pytest.mark.parametrize("weight", [-1, True, "much", None])
+def test_a_weight_is_a_number_of_at_least_0(weight: Any) -> None:
+    config = make_config()
+    config["loss"]["mse"]["weight"] = weight
+    with pytest.raises(UserError, match=r"^loss\.mse\.weight=.* must be a number from 0"):
+        check_config(config)

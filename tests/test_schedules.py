@@ -9,6 +9,7 @@ import torch
 from support import make_config
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
+from coordnet.config.compose import compose_config
 from coordnet.errors import OptionError, UserError
 from coordnet.training.assemble import assemble
 from coordnet.training.schedules import constant, cosine, exponential
@@ -103,6 +104,6 @@ def test_the_builder_gives_the_steps_of_the_run() -> None:
 
 def test_a_schedule_of_torch_has_the_length_of_its_config() -> None:
     node = ["schedule._target_=torch.optim.lr_scheduler.StepLR", "~schedule.min_lr", "+schedule.step_size=3"]
-    config = make_config("signal.resize=[8,8]", "network.width=4", *node)
+    config = compose_config("signal.resize=[8,8]", "network.width=4", *node, allow=["torch."])
     model = assemble(config, ["torch."])
     assert model.schedule(optimizer()).step_size == 3  # type: ignore[misc,union-attr]

@@ -59,7 +59,10 @@ def test_spectral_bias_1d_paper_is_that_of_rahaman() -> None:
     assert config["signal"]["frequencies"] == list(range(5, 51, 5))
     network = config["network"]
     assert (network["depth"], network["width"], network["init"]) == (5, 256, "torch")
-    assert config["optimizer"]["_target_"] == "torch.optim.Adam" and config["optimizer"]["lr"] == 3e-4
+    assert (
+        config["optimizer"]["_target_"] == "coordnet.training.optimizers.adam"
+        and config["optimizer"]["lr"] == 3e-4
+    )
     assert config["schedule"] == {"_target_": "coordnet.training.schedules.constant"}
     assert config["trainer"]["batch_size"] is None and config["trainer"]["precision"] == "float32"
     assert (config["max_steps"], config["eval_every"]) == (60000, 100)

@@ -65,7 +65,9 @@ class NTKCallback(L.Callback):
         total = module.batches.signal.num_observations
         if self.points > total:
             raise OptionError(
-                "callbacks.ntk.points", self.points, f"must be at most {total}, the observations"
+                "callbacks.ntk.points",
+                self.points,
+                f"must be at most the {total} observations of this signal",
             )
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

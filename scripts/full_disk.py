@@ -240,7 +240,7 @@ def kept(run: Path) -> list[str]:
     wrong = [f"litter: {file}" for file in run.rglob(".*.tmp*")]
     for path in (run / "checkpoints").glob("*.ckpt"):
         try:
-            checkpoint.load(path)
+            checkpoint.load_checkpoint(path)
         except UserError as error:
             wrong.append(str(error))
     if any(row["step"] > 0 for row in rows(run)):
@@ -255,7 +255,8 @@ def finishes(run: Path, straight: Path, make_room: Callable[[], object]) -> list
     if ended.code != 0 or read_status(run)["status"] != "finished":
         return [f"resume: exit code {ended.code}: {ended.said}"]
     weights, expected = (
-        checkpoint.load(folder / "checkpoints" / checkpoint.LAST)["state_dict"] for folder in (run, straight)
+        checkpoint.load_checkpoint(folder / "checkpoints" / checkpoint.LAST)["state_dict"]
+        for folder in (run, straight)
     )
     equal = checkpoint.same(dict(weights), dict(expected))
     return [

@@ -166,7 +166,7 @@ def live(config: Config, run: Path, log: Path, how: str, seconds: float, draw: r
 
 def loads(path: Path) -> bool:
     try:
-        checkpoint.load(path)
+        checkpoint.load_checkpoint(path)
     except UserError:
         return False
     return True
@@ -181,7 +181,7 @@ def differences(run: Path, straight: Path) -> list[str]:
     """List the differences between a finished run and the straight run."""
     found = [] if rows(run) == rows(straight) else [metrics_file.NAME]
     for name in (LAST, BEST):
-        a, b = (checkpoint.load(folder / "checkpoints" / name) for folder in (run, straight))
+        a, b = (checkpoint.load_checkpoint(folder / "checkpoints" / name) for folder in (run, straight))
         found += [f"{part} of {name}" for part in SAVED if not checkpoint.same(a[part], b[part])]
     return found
 

@@ -38,7 +38,7 @@ def written(path: Path) -> int | None:
 @pytest.mark.reliability("T03")
 def test_round_trip_leaves_no_litter(tmp_path: Path) -> None:
     write(tmp_path / "a.ckpt")
-    content = checkpoint.load(tmp_path / "a.ckpt")
+    content = checkpoint.load_checkpoint(tmp_path / "a.ckpt")
     assert content["step"] == 3 and torch.equal(content["state_dict"]["weight"], torch.arange(5000.0))
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
 
@@ -53,7 +53,7 @@ def test_damage_is_one_line_that_names_the_file(tmp_path: Path, damage: str) -> 
     data[middle] ^= 1
     path.write_bytes({"cut": data[:middle], "flip": data, "empty": b"", "text": b"hello"}[damage])
     with pytest.raises(UserError, match=r"a\.ckpt") as error:
-        checkpoint.load(path)
+        checkpoint.load_checkpoint(path)
     assert "\n" not in str(error.value)
 
 
@@ -67,7 +67,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Payload()}, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"a\.ckpt cannot be read"):
-        checkpoint.load(tmp_path / "a.ckpt")
+        checkpoint.load_checkpoint(tmp_path / "a.ckpt")
     assert not canary.exists()
 
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_back_never_replaces_a_good_file(tmp_path: Path) -> 
     write(tmp_path / "a.ckpt")
     with pytest.raises(UserError):
         checkpoint.save({"state_dict": object}, tmp_path / "a.ckpt")
-    assert checkpoint.load(tmp_path / "a.ckpt")["step"] == 3
+    assert checkpoint.load_checkpoint(tmp_path / "a.ckpt")["step"] == 3
 
 
 @pytest.mark.reliability("T09")
@@ -88,21 +88,21 @@ def test_packed_archives_are_refused_unread(tmp_path: Path) -> None:
         for name, content in members.items():
             packed.writestr(name, content)
     with pytest.raises(UserError, match=r"b\.ckpt has format None"):
-        checkpoint.load(tmp_path / "b.ckpt")
+        checkpoint.load_checkpoint(tmp_path / "b.ckpt")
 
 
 @pytest.mark.reliability("T08")
 def test_another_format_is_refused(tmp_path: Path) -> None:
     torch.save({"format_version": RUN_FORMAT + 1, "step": 3}, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"has format 3; this version reads format 2"):
-        checkpoint.load(tmp_path / "a.ckpt")
+        checkpoint.load_checkpoint(tmp_path / "a.ckpt")
 
 
 def test_the_old_file_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoint.save({"step": step}, tmp_path / LAST, tmp_path / PREVIOUS)
-    assert checkpoint.load(tmp_path / LAST)["step"] == 3
-    assert checkpoint.load(tmp_path / PREVIOUS)["step"] == 2
+    assert checkpoint.load_checkpoint(tmp_path / LAST)["step"] == 3
+    assert checkpoint.load_checkpoint(tmp_path / PREVIOUS)["step"] == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == [LAST, PREVIOUS]
 
 
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file_and_says_what_it_needs(
         OSError, match=r"a\.ckpt cannot be saved: .*No space left.* takes 20,000 bytes and [\d,]+ are free"
     ):
         write(tmp_path / "a.ckpt")
-    assert checkpoint.load(tmp_path / "a.ckpt")["step"] == 3
+    assert checkpoint.load_checkpoint(tmp_path / "a.ckpt")["step"] == 3
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
 
 
@@ -153,7 +153,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path: Path) -> 
                 time.sleep(0.001)
             time.sleep(0.0137 * number)
             process.kill()
-        found = [checkpoint.load(p) for p in (tmp_path / LAST, tmp_path / PREVIOUS) if p.exists()]
+        found = [checkpoint.load_checkpoint(p) for p in (tmp_path / LAST, tmp_path / PREVIOUS) if p.exists()]
         assert found
         for content in found:
             assert torch.equal(content["weight"], torch.arange(100_000.0) + content["step"])
@@ -174,7 +174,7 @@ def test_a_damaged_last_checkpoint_is_set_aside_and_the_one_before_it_is_used(
     stopped: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = stopped / "checkpoints"
-    good = checkpoint.load(folder / LAST)
+    good = checkpoint.load_checkpoint(folder / LAST)
     data = bytearray((folder / LAST).read_bytes())
     middle = len(data) // 2
     data[middle] ^= 1
@@ -182,13 +182,13 @@ def test_a_damaged_last_checkpoint_is_set_aside_and_the_one_before_it_is_used(
         (folder / LAST).unlink()
     else:
         (folder / LAST).write_bytes({"cut": data[:middle], "flip": data, "empty": b""}[damage])
-    step = checkpoint.load(folder / PREVIOUS)["global_step"]
+    step = checkpoint.load_checkpoint(folder / PREVIOUS)["global_step"]
     assert step == 10
     resume(stopped)
     said = capsys.readouterr().err
     assert "going on from previous.ckpt, step 10" in said
     assert len(list(folder.glob("last.ckpt.damaged-*"))) == (damage != "gone")
-    again = checkpoint.load(folder / LAST)
+    again = checkpoint.load_checkpoint(folder / LAST)
     assert again["global_step"] == good["global_step"]
     for name, weight in good["state_dict"].items():
         assert torch.equal(weight, again["state_dict"][name])
@@ -206,7 +206,7 @@ def test_where_none_can_be_read_that_is_said_and_nothing_is_touched(stopped: Pat
 
 @pytest.mark.reliability("T03")
 def test_a_checkpoint_holds_the_config_and_the_hash_of_its_data(stopped: Path) -> None:
-    content = checkpoint.load(stopped / "checkpoints" / LAST)
+    content = checkpoint.load_checkpoint(stopped / "checkpoints" / LAST)
     assert content["config"] == read_config(stopped)
     assert SignalSpec.from_state(content["spec"]) == SignalSpec(Domain((48, 32), 2), 3, (0.0, 1.0))
     assert re.fullmatch("[0-9a-f]{64}", content["data"])
@@ -253,7 +253,8 @@ def test_a_finished_run_goes_on_when_max_steps_is_raised(tmp_path: Path) -> None
     path.write_text(path.read_text().replace("max_steps: 12", "max_steps: 20"))
     resume(tmp_path / "short")
     a, b = (
-        checkpoint.load(tmp_path / name / "checkpoints" / LAST)["state_dict"] for name in ("short", "long")
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / LAST)["state_dict"]
+        for name in ("short", "long")
     )
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert [row["step"] for row in metrics_file.read(tmp_path / "short" / "metrics.csv")][-1] == 20
@@ -264,7 +265,7 @@ def test_divergence_names_the_weight_and_keeps_the_checkpoints(tmp_path: Path) -
     with pytest.raises(Diverged, match=r"step \d+ with learning rate"):
         start(make_config(*SMALL, "optimizer=sgd", "optimizer.lr=1e30"), tmp_path / "run")
     assert read_status(tmp_path / "run")["status"] == "diverged"
-    weights = checkpoint.load(tmp_path / "run" / "checkpoints" / LAST)["state_dict"]
+    weights = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoints" / LAST)["state_dict"]
     assert all(weight.isfinite().all() for weight in weights.values())
 
 

@@ -198,7 +198,9 @@ WINDOW = (*SMALL, "encoding=coarse_to_fine")
 
 
 def alpha_of(directory: Path, which: str = "last") -> float:
-    state: dict[str, Tensor] = checkpoint.load(directory / "checkpoints" / f"{which}.ckpt")["state_dict"]
+    state: dict[str, Tensor] = checkpoint.load_checkpoint(directory / "checkpoints" / f"{which}.ckpt")[
+        "state_dict"
+    ]
     return state["field.encoding.alpha"].item()
 
 
@@ -251,7 +253,7 @@ def test_interrupted_and_resumed_equals_straight_bit_for_bit(
     resume(tmp_path / "resumed")
 
     straight, resumed = (
-        checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"]
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")["state_dict"]
         for name in ("straight", "resumed")
     )
     assert straight.keys() == resumed.keys()

@@ -196,11 +196,11 @@ def zipped(parts: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 def load(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    read_or_refused(lambda: checkpoint.load(path))
+    read_or_refused(lambda: checkpoint.load_checkpoint(path))
 
 
 def test_damaged_checkpoints(tmp_path: Path, saved: bytes) -> None:
-    assert checkpoint.load(tmp_path / "a.ckpt")["global_step"] == 1
+    assert checkpoint.load_checkpoint(tmp_path / "a.ckpt")["global_step"] == 1
     fuzz(lambda content: load(tmp_path / "a.ckpt", content), damaged([saved]) | st.binary(max_size=200), 400)
 
 

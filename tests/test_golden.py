@@ -72,7 +72,9 @@ def test_a_run_of_an_older_version_goes_on(run: Path, tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(f"max_steps: {STEPS}", f"max_steps: {STEPS + 2}"))
     resume(tmp_path / "run")
     assert read_status(tmp_path / "run")["status"] == "finished"
-    before, after = (checkpoint.load(folder / "checkpoints" / LAST) for folder in (run, tmp_path / "run"))
+    before, after = (
+        checkpoint.load_checkpoint(folder / "checkpoints" / LAST) for folder in (run, tmp_path / "run")
+    )
     assert (before["global_step"], after["global_step"]) == (STEPS, STEPS + 2)
     moments = before["optimizer_states"][0]["state"][0]["exp_avg"]
     assert moments.any() and after["optimizer_states"][0]["state"][0]["step"] == STEPS + 2

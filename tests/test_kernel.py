@@ -45,7 +45,7 @@ LINE = (
 
 
 def last(directory: Path) -> dict[str, Any]:
-    return checkpoint.load(directory / "checkpoints" / "last.ckpt")
+    return checkpoint.load_checkpoint(directory / "checkpoints" / "last.ckpt")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_loaded_run_has_the_trained_field(run: Path) -> None:
     loaded = coordnet.load(run)
     config, model = prepare(make_config(*SMALL))
-    model.load_state_dict(checkpoint.load(run / "checkpoints" / "last.ckpt")["state_dict"])
+    model.load_state_dict(checkpoint.load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"])
     coords = model.batches.signal.domain.grid()
     with torch.no_grad():
         expected = model.field(coords)
@@ -85,7 +85,7 @@ def test_each_mistake_is_one_line(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^checkpoint [^\n]*last\.ckpt does not exist$"):
         coordnet.load(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    content = checkpoint.load(run / "checkpoints" / "last.ckpt")
+    content = checkpoint.load_checkpoint(run / "checkpoints" / "last.ckpt")
     for key, damaged, message in (
         ("spec", None, "signal spec=None must be a mapping"),
         ("config", {**content["config"], "encoding": {"_target_": "os.system"}}, r"--allow os\."),

@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from coordnet.metrics.mae import mae
-from coordnet.metrics.mse import mse
+from coordnet.metrics.mean_squared_error import mean_squared_error
 from coordnet.metrics.nmse import nmse
 from coordnet.metrics.psnr import psnr
 from coordnet.metrics.ssim import ssim
@@ -102,7 +102,7 @@ def test_nmse_does_not_depend_on_the_scale() -> None:
 def test_absolute_and_squared_errors_are_means() -> None:
     prediction, target = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 0.0, 6.0])
     assert mae(prediction, target) == pytest.approx(5 / 3)
-    assert mse(prediction, target) == pytest.approx(13 / 3)
+    assert mean_squared_error(prediction, target) == pytest.approx(13 / 3)
 
 
 def test_ssim_is_nan_of_values_that_are_no_image() -> None:

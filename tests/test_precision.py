@@ -25,7 +25,7 @@ def train(directory: Path, precision: str, steps: int = 400) -> None:
 
 
 def weights(directory: Path) -> dict[str, Any]:
-    return dict(checkpoint.load(directory / "checkpoints" / "last.ckpt")["state_dict"])
+    return dict(checkpoint.load_checkpoint(directory / "checkpoints" / "last.ckpt")["state_dict"])
 
 
 def in_float32(directory: Path) -> bool:

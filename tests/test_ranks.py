@@ -60,7 +60,10 @@ def test_two_processes_give_the_run_of_one(tmp_path: Path) -> None:
     for a, b in zip(one[1:], two[1:], strict=True):
         for name in ("train/loss", "train/psnr", "test/psnr"):
             assert b[name] == pytest.approx(a[name], rel=1e-6)
-    weights = [checkpoint.load(tmp_path / n / "checkpoints" / "last.ckpt")["state_dict"] for n in ("1", "2")]
+    weights = [
+        checkpoint.load_checkpoint(tmp_path / n / "checkpoints" / "last.ckpt")["state_dict"]
+        for n in ("1", "2")
+    ]
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], rtol=1e-5, atol=1e-6)
     files = [{f.relative_to(tmp_path / n) for f in (tmp_path / n).rglob("*.[cpy]*")} for n in ("1", "2")]
@@ -84,7 +87,7 @@ def test_a_killed_process_ends_the_run_within_ten_seconds(tmp_path: Path) -> Non
     assert not any(map(is_alive, pids))
     status = read_status(tmp_path / "run")
     assert status["status"] == "failed" and status["reason"] == "process 1 of 2 was killed by SIGKILL"
-    assert checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 0
+    assert checkpoint.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 0
 
 
 @pytest.mark.reliability("T30")
@@ -94,7 +97,7 @@ def test_a_signal_saves_once_and_the_run_can_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143
     assert not any(map(is_alive, pids))
-    saved = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"]
+    saved = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"]
     status = read_status(tmp_path / "run")
     assert status["status"] == "interrupted" and f"at step {saved};" in status["reason"]
     config = tmp_path / "run" / "config.yaml"

@@ -357,13 +357,14 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, options: tuple[str, ...]) 
     start(config(*options, "max_steps=18", "eval_every=10", "schedule=constant"), tmp_path / "part", ALLOW)
     folder = tmp_path / "resumed" / "checkpoints"
     shutil.copytree(tmp_path / "run", tmp_path / "resumed")
-    early = checkpoint.load(tmp_path / "part" / "checkpoints" / "last.ckpt")
-    early["config"] = checkpoint.load(folder / "last.ckpt")["config"]
+    early = checkpoint.load_checkpoint(tmp_path / "part" / "checkpoints" / "last.ckpt")
+    early["config"] = checkpoint.load_checkpoint(folder / "last.ckpt")["config"]
     checkpoint.save(early, folder / "last.ckpt")
     write_status(tmp_path / "resumed", "killed")
     resume(tmp_path / "resumed", ALLOW)
     straight, resumed = (
-        checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("run", "resumed")
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")
+        for name in ("run", "resumed")
     )
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert same(straight[part], resumed[part]), part

@@ -60,11 +60,16 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, optimizer: str,
     assert read_status(tmp_path / "killed")["status"] == "finished"
 
     straight, resumed = (
-        checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("straight", "killed")
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")
+        for name in ("straight", "killed")
     )
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
-        assert same(straight[part], resumed[part]), part
-    best = [checkpoint.load(tmp_path / name / "checkpoints" / "best.ckpt") for name in ("straight", "killed")]
+    files = [tmp_path / name / "checkpoints" / "best.ckpt" for name in ("straight", "killed")]
+    best = [checkpoint.load_checkpoint(file) for file in files]
+    best = [
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / "best.ckpt")
+        for name in ("straight", "killed")
+    ]
     assert same(best[0]["state_dict"], best[1]["state_dict"])
     rows = [metrics_file.read(tmp_path / name / "metrics.csv") for name in ("straight", "killed")]
     for row in rows[0] + rows[1]:
@@ -77,7 +82,7 @@ def test_a_different_seed_is_a_different_run(tmp_path: Path) -> None:
     """The comparison above can fail."""
     for seed in (0, 1):
         start(make_config(*SMALL, f"seed={seed}"), tmp_path / str(seed))
-    a, b = (checkpoint.load(tmp_path / str(seed) / "checkpoints" / "last.ckpt") for seed in (0, 1))
+    a, b = (checkpoint.load_checkpoint(tmp_path / str(seed) / "checkpoints" / "last.ckpt") for seed in (0, 1))
     assert not same(a["state_dict"], b["state_dict"])
 
 
@@ -95,7 +100,10 @@ def test_the_same_seed_is_the_same_run_in_another_process(tmp_path: Path) -> Non
     start(make_config(*SMALL), tmp_path / "here")
     done = coordnet("train", *SMALL, f"hydra.run.dir={tmp_path / 'there'}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    a, b = (checkpoint.load(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("here", "there"))
+    a, b = (
+        checkpoint.load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt")
+        for name in ("here", "there")
+    )
     assert same(a["state_dict"], b["state_dict"]) and same(a["optimizer_states"], b["optimizer_states"])
 
 
@@ -134,7 +142,7 @@ def test_a_signal_saves_within_a_step_and_the_run_can_go_on(
     assert process.wait(timeout=30) == code
     status = read_status(directory)
     assert status["status"] == "interrupted" and number.name in status["reason"]
-    saved = checkpoint.load(directory / "checkpoints" / "last.ckpt")
+    saved = checkpoint.load_checkpoint(directory / "checkpoints" / "last.ckpt")
     assert f"at step {saved['global_step']};" in status["reason"]
     assert saved["global_step"] >= 200
     for name in ("last", "previous", "best"):
@@ -190,7 +198,7 @@ def test_a_run_goes_on_for_more_steps_with_data_that_have_moved(
     assert "max_steps from 12 to 20" in printed and f"signal.path from {path} to {place}" in printed
     config = read_config(run)
     assert (config["max_steps"], config["signal"]["path"]) == (20, str(place))
-    assert checkpoint.load(run / "checkpoints" / "last.ckpt")["config"] == config
+    assert checkpoint.load_checkpoint(run / "checkpoints" / "last.ckpt")["config"] == config
 
 
 @pytest.mark.parametrize(
@@ -216,7 +224,7 @@ def test_overrides_that_cannot_be_met_are_one_line(tmp_path: Path, override: str
 
 def test_the_cosine_follows_max_steps(tmp_path: Path) -> None:
     def rate(name: str) -> float:
-        state = checkpoint.load(tmp_path / "run" / "checkpoints" / name)["optimizer_states"][0]
+        state = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoints" / name)["optimizer_states"][0]
         return float(state["param_groups"][0]["lr"])
 
     config = make_config(*SMALL)

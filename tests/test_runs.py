@@ -115,7 +115,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match=r"step \d+ with learning rate"):
         start(config, tmp_path / "run")
     assert read_status(tmp_path / "run")["status"] == "diverged"
-    weights = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    weights = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 

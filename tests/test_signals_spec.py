@@ -8,7 +8,7 @@ from scene_files import write_scene
 
 from coordnet.coords import Domain
 from coordnet.errors import UserError
-from coordnet.runs.checkpoint import load, save
+from coordnet.runs.checkpoint import load_checkpoint, save
 from coordnet.signals.images.analytic import power_noise
 from coordnet.signals.scenes.blender import blender
 from coordnet.signals.spec import SceneSpec, SignalSpec
@@ -25,7 +25,7 @@ def test_a_signal_describes_itself() -> None:
 @pytest.mark.parametrize("spec", [SPEC, SignalSpec(Domain((5,)), 1, None)])
 def test_a_spec_survives_a_checkpoint(spec: SignalSpec, tmp_path: Any) -> None:
     save({"signal": spec.state_dict()}, tmp_path / "last.ckpt")
-    assert SignalSpec.from_state(load(tmp_path / "last.ckpt")["signal"]) == spec
+    assert SignalSpec.from_state(load_checkpoint(tmp_path / "last.ckpt")["signal"]) == spec
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_scene_describes_itself_by_the_names_of_its_files(tmp_path: Path) -> N
 def test_a_scene_survives_a_checkpoint(scene_spec: SceneSpec, tmp_path: Path) -> None:
     spec = SignalSpec(Domain((8, 8, 8)), 3, (0.0, 1.0), scene_spec)
     save({"signal": spec.state_dict()}, tmp_path / "last.ckpt")
-    found = SignalSpec.from_state(load(tmp_path / "last.ckpt")["signal"])
+    found = SignalSpec.from_state(load_checkpoint(tmp_path / "last.ckpt")["signal"])
     assert found.scene is not None and found.domain == spec.domain
     assert torch.equal(found.scene.center, scene_spec.center)
     assert torch.equal(found.scene.background, scene_spec.background)

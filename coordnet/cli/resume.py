@@ -45,7 +45,10 @@ def main(argv: list[str]) -> None:
         if not all_finished:
             sys.exit(1)
         return
+    from coordnet.console import say
+    from coordnet.runs import metrics_file
     from coordnet.training.run import resume
 
     metrics = resume(options.directory, options.allow, options.overrides)
-    print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "/" in name))
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if metrics_file.is_main(name))
+    say(f"{shown}\n  {options.directory}")

@@ -36,7 +36,7 @@ def save(content: Mapping[str, Any], path: Path, previous: Path | None = None) -
     try:
         with atomic_file(path, replace=True, previous=previous) as partial:
             torch.save({"format_version": RUN_FORMAT, **content}, partial)
-            load(partial)
+            load_checkpoint(partial)
     except (OSError, RuntimeError) as error:
         needed, free = _num_bytes(content), shutil.disk_usage(path.parent).free
         # The error of torch for a full disk names an unexpected position in the file.
@@ -54,7 +54,7 @@ def _num_bytes(content: Any) -> int:
     return sum(map(_num_bytes, entries)) if isinstance(content, Mapping | list | tuple) else 0
 
 
-def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read and verify a checkpoint.
 
     Raises:
@@ -98,7 +98,7 @@ def newest(folder: Path) -> Path | None:
         if not path.exists():
             continue
         try:
-            step = load(path).get("global_step")
+            step = load_checkpoint(path).get("global_step")
             if not isinstance(step, int):
                 raise UserError(f"checkpoint {path} is none of a run: it has no global_step")
         except UserError as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from coordnet.config.check import Config, check_settings
 from coordnet.errors import OptionError, UserError, shown
 from coordnet.forward_maps.base import ForwardMap
-from coordnet.runs.checkpoint import load as load_checkpoint
+from coordnet.runs.checkpoint import load_checkpoint
 from coordnet.runs.config_file import read_config
 from coordnet.signals.spec import SignalSpec
 from coordnet.training.build_field import (

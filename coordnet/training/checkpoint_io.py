@@ -4,11 +4,11 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from coordnet.runs.checkpoint import LAST, PREVIOUS, load, save
+from coordnet.runs.checkpoint import LAST, PREVIOUS, load_checkpoint, save
 
 
 class VerifiedCheckpointIO(CheckpointIO):
-    """Lightning's reader and writer of checkpoints, through `load` and `save` of coordnet.runs.checkpoint.
+    """Lightning's reader and writer of checkpoints, through `load_checkpoint` and `save` of coordnet.runs.checkpoint.
 
     Args:
         contents: Plain values and tensors that each checkpoint holds besides Lightning's own, such as the run's config.
@@ -24,7 +24,7 @@ class VerifiedCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return load(Path(path), map_location)
+        return load_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
         raise RuntimeError(f"coordnet removes no checkpoint, so not {path} either")

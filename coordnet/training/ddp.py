@@ -49,7 +49,7 @@ def launch_ddp(
         process.start()
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
-        codes = watch(processes)
+        codes = _watch(processes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -69,7 +69,7 @@ def launch_ddp(
     raise {UserError.exit_code: UserError, Diverged.exit_code: Diverged}.get(code, RuntimeError)(said)
 
 
-def watch(processes: Sequence[BaseProcess]) -> list[int]:
+def _watch(processes: Sequence[BaseProcess]) -> list[int]:
     """Wait for all; once one has failed, the others get some seconds. The exit codes, 0 for those ended from here."""
     while True:
         # Asked in this order: of processes that end between two questions, one would be missed.

@@ -11,10 +11,10 @@ GRACE = 30.0
 
 def start_parent_watchdog() -> None:
     """Watch the process that started this one; when it is gone, save and stop, after 30 s at once."""
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=_watch, daemon=True).start()
 
 
-def watch() -> None:
+def _watch() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

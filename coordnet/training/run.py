@@ -129,7 +129,7 @@ def go_on(
     folder = directory / "checkpoints"
     found = checkpoint.newest(folder)
     if found:
-        content = checkpoint.load(found)
+        content = checkpoint.load_checkpoint(found)
         _check_unchanged(content, config, model, directory)
         load_state(model, content["state_dict"], found)
     elif any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):

@@ -142,7 +142,7 @@ def _make_loggers(
     allow: Sequence[str],
 ) -> list[Logger]:
     """The loggers of a run; TensorBoard hides what was logged after the checkpoint that the run resumes from."""
-    purge_step = checkpoint.load(resumed_from)["global_step"] + 1 if resumed_from else 0
+    purge_step = checkpoint.load_checkpoint(resumed_from)["global_step"] + 1 if resumed_from else 0
     makers: list[Callable[..., Any]] = logger_factories(config["logger"], allow)
     loggers = [make_logger(make, directory, purge_step) for make in makers]
     for logger in loggers:

@@ -1,7 +1,7 @@
 from torch import Tensor
 
 
-def mse(prediction: Tensor, target: Tensor) -> float:
+def mean_squared_error(prediction: Tensor, target: Tensor) -> float:
     """Mean squared error, in the square of the unit of the values.
 
     Args:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import coordnet
+from support import SMALL, coordnet, make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from coordnet.cli.main import main
+from coordnet.training.run import start
 
 MODULE = '''
 from typing import Annotated
@@ -223,3 +224,17 @@ def test_options_from_another_package_are_checked_by_their_signatures(
     assert "signal.slope=2 must be a number from 0 to 1" in capsys.readouterr().err
     assert main([*command, "+signal.slop=1"]) == 2
     assert "signal.slop is unknown; did you mean slope?" in capsys.readouterr().err
+
+
+def test_a_checkpoint_callback_of_lightning_can_be_chosen(tmp_path: Path) -> None:
+    config = make_config(*SMALL, "max_steps=6", "eval_every=2", "trainer.pictures=end")
+    config["callbacks"]["best"] = {
+        "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "dirpath": str(tmp_path / "best"),
+        "monitor": "val/psnr",
+        "mode": "max",
+    }
+    config["signal"]["train_stride"] = 2
+    start(config, tmp_path / "run", ["lightning."])
+    assert len(list((tmp_path / "best").glob("*.ckpt"))) == 1
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()

@@ -233,3 +233,11 @@ def test_the_cosine_follows_max_steps(tmp_path: Path) -> None:
     expected = config["optimizer"]["lr"] * (1 + math.cos(math.pi * 20 / 25)) / 2
     assert rate("previous.ckpt") == pytest.approx(expected)
     assert rate("last.ckpt") == pytest.approx(0, abs=1e-9)
+
+
+def test_a_run_without_steps_is_trained_by_resuming(tmp_path: Path) -> None:
+    start(make_config(*SMALL, "max_steps=0"), tmp_path / "none")
+    start(make_config(*SMALL, "max_steps=4"), tmp_path / "straight")
+    metrics = resume(tmp_path / "none", overrides=["max_steps=4"])
+    straight = metrics_file.read(tmp_path / "straight" / "metrics.csv")[-1]
+    assert metrics["step"] == 4 and metrics["train/psnr"] == straight["train/psnr"]

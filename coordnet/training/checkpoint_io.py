@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from coordnet.runs.checkpoint import LAST, PREVIOUS, load_checkpoint, save
+from coordnet.runs.checkpoint import BEST, LAST, PREVIOUS, load_checkpoint, save
 
 
 class VerifiedCheckpointIO(CheckpointIO):
@@ -19,6 +19,7 @@ class VerifiedCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         previous = Path(path).with_name(PREVIOUS) if Path(path).name == LAST else None
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         save({**self.contents, **checkpoint}, Path(path), previous)
 
     def load_checkpoint(
@@ -27,4 +28,11 @@ class VerifiedCheckpointIO(CheckpointIO):
         return load_checkpoint(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
-        raise RuntimeError(f"coordnet removes no checkpoint, so not {path} either")
+        """Remove a file that a ModelCheckpoint no longer keeps.
+
+        Raises:
+            RuntimeError: The file is one of the run's own checkpoints.
+        """
+        if Path(path).name in (LAST, PREVIOUS, BEST):
+            raise RuntimeError(f"removing the run's own checkpoints is not supported (asked for {path})")
+        Path(path).unlink(missing_ok=True)

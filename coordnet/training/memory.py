@@ -52,7 +52,7 @@ def kept(model: FieldModule, count: int) -> int:
 
     batch = model.batches.signal.get_batch(torch.arange(count) % model.batches.signal.num_observations)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.forward_map(model.field, batch)
+        model.loss_terms(batch)
     return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
 

@@ -87,6 +87,7 @@ class FieldModule(L.LightningModule):
         self.gradient_clip_val: float | None = None
         self.gradient_clip_algorithm: str | None = None
         self.accumulate_grad_batches = 1
+        self._taken_from_trainer: tuple[Any, int] | None = None
         # A signal handler sets this flag; the block then ends after the current step.
         self.stop_requested = False
         self.scheduled_modules: list[Any] = [
@@ -107,9 +108,16 @@ class FieldModule(L.LightningModule):
             self.gradient_clip_val = float(trainer.gradient_clip_val or 0) or None
             self.gradient_clip_algorithm = trainer.gradient_clip_algorithm
             self.accumulate_grad_batches = trainer.accumulate_grad_batches
+            self._taken_from_trainer = trainer.gradient_clip_val, trainer.accumulate_grad_batches
             trainer.gradient_clip_val, trainer.accumulate_grad_batches = None, 1
         trainer.check_val_every_n_epoch = None
         return []
+
+    def teardown(self, stage: str) -> None:
+        """Give the trainer its own values back, so that another module can take them over."""
+        if self._taken_from_trainer is not None:
+            self.trainer.gradient_clip_val, self.trainer.accumulate_grad_batches = self._taken_from_trainer
+            self._taken_from_trainer = None
 
     def on_fit_start(self) -> None:
         # The score at step 0 needs the schedules of step 0.
@@ -196,7 +204,12 @@ class FieldModule(L.LightningModule):
         def field(*where: Tensor) -> Tensor:
             return self.field(*(tensor.to(self.device) for tensor in where)).cpu()
 
-        return self.evaluator.evaluate(self.batches.signal, field, self.predict)
+        training = self.training
+        self.eval()
+        try:
+            return self.evaluator.evaluate(self.batches.signal, field, self.predict)
+        finally:
+            self.train(training)
 
     @classmethod
     def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:

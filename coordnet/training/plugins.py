@@ -54,9 +54,14 @@ def _constructed(make: Callable[..., Any], key: str) -> Any:
     if not inspect.isclass(make.func):
         return make if make.keywords else make.func
     try:
-        return make()
+        made = make()
     except OptionError as error:
         raise error.within(key) from None
+    except TypeError as error:
+        raise UserError(f"{key}: {error}") from None
+    if not callable(made):
+        raise UserError(f"{key} makes a {type(made).__name__}, which cannot be called")
+    return made
 
 
 def build_callbacks(nodes: Nodes, allow: Sequence[str] = ()) -> list[L.Callback]:

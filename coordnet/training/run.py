@@ -132,6 +132,9 @@ def go_on(
         content = checkpoint.load_checkpoint(found)
         _check_unchanged(content, config, model, directory)
         load_state(model, content["state_dict"], found)
+        if "loops" not in content:
+            # A run with max_steps=0 saved its field alone: training starts at step 0 with these weights.
+            found = None
     elif any(row["step"] > 0 for row in metrics_file.read(directory / metrics_file.NAME)):
         raise UserError(f"{folder / checkpoint.LAST} does not exist, so there is nothing to resume from")
     if is_new_config:

@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import yaml
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from coordnet.config.check import Config
@@ -89,7 +90,8 @@ def train(
         callbacks=callbacks,
         plugins=[VerifiedCheckpointIO(contents), LightningEnvironment()],
         default_root_dir=directory,
-        enable_checkpointing=False,
+        # Lightning makes a ModelCheckpoint of its own unless this is off, and refuses a chosen one where this is off.
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in chosen),
         enable_progress_bar=False,
         **{"strategy": "ddp" if devices > 1 else "auto", "enable_model_summary": False}
         | {name: value for name, value in options.items() if name not in OWN_KEYS and value is not None},

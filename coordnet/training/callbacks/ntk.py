@@ -179,6 +179,8 @@ def why_not_predicted(trainer: L.Trainer, module: FieldModule, points: int) -> s
         f"the optimizer is {type(optimizer).__name__}, not plain SGD": not isinstance(
             optimizer, torch.optim.SGD
         ),
+        "gradients are clipped": module.gradient_clip_val is not None,
+        "learning rates differ between parameters": len({g["lr"] for g in optimizer.param_groups}) > 1,
         "SGD has momentum": options.get("momentum", 0) != 0,
         "SGD has weight decay": options.get("weight_decay", 0) != 0,
         "the learning rate changes (it needs schedule=constant)": not constant,

@@ -78,7 +78,7 @@ LATE = {
     ("coordnet.training.ddp", "coordnet.training.trainer"): SIGNALS,
 }
 
-# Where plain configs begin.
+# Modules in which plain configs begin.
 HYDRA = ("coordnet.config.compose", ADAPTER)
 
 modules = pytest.mark.parametrize("module", [module for module in FILES if module != "coordnet"])

@@ -48,7 +48,7 @@ def config(*overrides):
 
 
 def measured(code: str, *arguments: str) -> dict[str, Any]:
-    """What a Python process prints as JSON."""
+    """The JSON that a Python process prints."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", PEAK + code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)

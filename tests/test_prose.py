@@ -20,18 +20,6 @@ MODULES = sorted(p for folder in ("coordnet", "scripts", "tests") for p in (ROOT
 CONFIGS = sorted((ROOT / "conf").rglob("*.yaml"))
 FILES = [str(p.relative_to(ROOT)) for p in (*PAGES, *MODULES, *CONFIGS)]
 
-# Files that still break the rule. The list only shrinks: an entry that has become clean fails the test.
-NOT_YET = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        coordnet/training/optimizers.py
-        tests/test_layers.py
-        tests/test_limits.py
-        """,
-    )
-)
-
 WORDS = r"""
     colour|discolour|centre(?!d?_)|centring|recentre|grey|neighbour|behaviour|favour|honour|rigour|vapour
     |labell|modell|travell|signall|channell|fuell|learnt|burnt|spelt|dreamt|whilst|artefact|metre|kilometre|fibre
@@ -194,14 +182,7 @@ def faults_of(name: str) -> list[str]:
 @pytest.mark.parametrize("name", FILES)
 def test_sentences_start_with_a_noun_or_a_verb_and_spelling_is_american(name: str) -> None:
     faults = faults_of(name)
-    if name in NOT_YET:
-        assert faults, f"{name} has become clean: remove it from NOT_YET"
-    else:
-        assert not faults, "\n".join([f"{name}:", *faults])
-
-
-def test_the_list_of_files_that_break_the_rule_names_files() -> None:
-    assert not NOT_YET - set(FILES)
+    assert not faults, "\n".join([f"{name}:", *faults])
 
 
 @pytest.mark.parametrize(

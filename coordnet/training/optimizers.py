@@ -31,9 +31,9 @@ def adam(
         betas: Decay rates of the averages of the gradient and of the squared gradient.
         eps: Number that is added to the root of the averaged squared gradient.
         weight_decay: Factor of the L2 penalty.
-        amsgrad: Whether the maximum of past averages is used (Reddi et al. 2018).
-        decoupled_weight_decay: Whether the decay is decoupled from the gradient (AdamW).
-        fused: Whether one kernel updates all parameters; None lets torch choose.
+        amsgrad: True uses the maximum of past averages (Reddi et al. 2018).
+        decoupled_weight_decay: True decouples the decay from the gradient (AdamW).
+        fused: True updates all parameters by one kernel; None lets torch choose.
 
     Raises:
         OptionError: An option is outside its range.
@@ -68,8 +68,8 @@ def sgd(
         momentum: Share of the last update in the next update.
         dampening: Share of the gradient that the momentum omits.
         weight_decay: Factor of the L2 penalty.
-        nesterov: Whether the gradient is taken after the momentum (Nesterov 1983).
-        fused: Whether one kernel updates all parameters; None lets torch choose.
+        nesterov: True takes the gradient after the momentum (Nesterov 1983).
+        fused: True updates all parameters by one kernel; None lets torch choose.
 
     Raises:
         OptionError: An option is outside its range.

@@ -25,6 +25,7 @@ from coordnet.training import loggers
 from coordnet.training.batches import BatchSampler
 from coordnet.training.callbacks.evaluation import EvaluationCallback
 from coordnet.training.module import FieldModule
+from coordnet.training.plugins import make_logger
 from coordnet.training.run_logger import RunLogger
 
 STEPS, EVERY, LOG_EVERY = 25, 8, 5
@@ -161,3 +162,18 @@ def test_an_absent_package_is_one_line_that_names_the_extra(
     monkeypatch.setattr(loggers, "find_spec", lambda package: None)
     with pytest.raises(UserError, match=rf"pip install 'coordnet\[{name}\]'"):
         getattr(loggers, name)(tmp_path)
+
+
+def test_a_resumed_run_keeps_the_csv_rows_of_before(tmp_path: Path) -> None:
+    for purge_step, step in ((0, 3), (4, 9)):
+        logger = loggers.csv(tmp_path, purge_step)
+        RunLogger([logger], None).write_row({"step": step, "val/psnr": 1.0})
+        logger.finalize("success")
+    files = (tmp_path / "csv" / "metrics.csv", tmp_path / "csv" / "from_4" / "metrics.csv")
+    assert [file.read_text().splitlines()[1].split(",")[0] for file in files] == ["3", "9"]
+
+
+@pytest.mark.parametrize("make", [lambda save_dir: save_dir, lambda first, second: None])
+def test_a_factory_that_makes_no_logger_is_one_line(make: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^logger: "):
+        make_logger(make, tmp_path, 0)

@@ -85,7 +85,7 @@ class TrainerSettings:
     gradient_clip_algorithm: Literal["norm", "value"] | None = None
     accumulate_grad_batches: Annotated[int | None, Range(1, 10**6, "batches")] = None
     num_nodes: Annotated[int | None, Range(1, 4096)] = None
-    strategy: str | None = None
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] | None = None
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
     deterministic: bool | Literal["warn"] | None = None
     benchmark: bool | None = None

@@ -1,4 +1,4 @@
-"""Loggers by name, imported when they are asked for, and the media that each of them can show.
+"""Loggers by name, whose packages are imported when they are asked for, and the media that each logger can show.
 
 A factory takes `save_dir`, the directory of the run; the other arguments come from the config.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from coordnet.errors import UserError
 from coordnet.evaluation.media import Media, Mesh, Picture, Sound, Table
@@ -24,18 +24,20 @@ def tensorboard(save_dir: Path, purge_step: int = 0) -> Logger:
         save_dir: Directory of the run.
         purge_step: First step that is hidden, because a resumed run logs the steps from there again.
     """
-    from lightning.pytorch.loggers import TensorBoardLogger
-
     return TensorBoardLogger(
         save_dir, name="", version="", sub_dir="tb", default_hp_metric=False, purge_step=purge_step
     )
 
 
-def csv(save_dir: Path) -> Logger:
-    """Lightning's CSV files in <run>/csv: scalars only."""
-    from lightning.pytorch.loggers import CSVLogger
+def csv(save_dir: Path, purge_step: int = 0) -> Logger:
+    """Lightning's CSV files in <run>/csv: scalars only.
 
-    return CSVLogger(save_dir, name="csv", version="")
+    Args:
+        save_dir: Directory of the run.
+        purge_step: First step of a resumed run, which writes to <run>/csv/from_<step>: Lightning's logger deletes the
+            file that it finds.
+    """
+    return CSVLogger(save_dir, name="csv", version=f"from_{purge_step}" if purge_step else "")
 
 
 def wandb(
@@ -53,8 +55,6 @@ def wandb(
         UserError: The package wandb is not installed.
     """
     _require("wandb", "wandb")
-    from lightning.pytorch.loggers import WandbLogger
-
     return WandbLogger(save_dir=save_dir, project=project, name=name, offline=offline)
 
 
@@ -70,8 +70,6 @@ def mlflow(save_dir: Path, experiment: str = "coordnet", tracking_uri: str | Non
         UserError: The package mlflow is not installed.
     """
     _require("mlflow", "mlflow")
-    from lightning.pytorch.loggers import MLFlowLogger
-
     uri = tracking_uri or f"sqlite:///{Path(save_dir).absolute() / 'mlflow.db'}"
     artifacts = None if tracking_uri else f"file:{Path(save_dir).absolute() / 'mlartifacts'}"
     return MLFlowLogger(experiment_name=experiment, tracking_uri=uri, artifact_location=artifacts)
@@ -91,12 +89,11 @@ def log_media(logger: Any, name: str, media: Media, step: int) -> None:
         media: A picture, sound, mesh or table.
         step: The optimizer's step.
     """
-    kind = type(logger).__name__
-    if kind == "TensorBoardLogger":
+    if isinstance(logger, TensorBoardLogger):
         _log_to_tensorboard(logger.experiment, name, media, step)
-    elif kind == "WandbLogger":
+    elif isinstance(logger, WandbLogger):
         _log_to_wandb(logger, name, media, step)
-    elif kind == "MLFlowLogger":
+    elif isinstance(logger, MLFlowLogger):
         _log_to_mlflow(logger, name, media, step)
 
 
@@ -143,7 +140,7 @@ def _log_to_mlflow(logger: Any, name: str, media: Media, step: int) -> None:
 
 def log_hyperparameters(logger: Any, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
     """Log the flat config once; TensorBoard lists the config against the newest values of the metrics' tags."""
-    if type(logger).__name__ == "TensorBoardLogger":
+    if isinstance(logger, TensorBoardLogger):
         _list_in_hparams_tab(logger.experiment, values, metrics)
     else:
         logger.log_hyperparams(dict(values))
@@ -165,7 +162,7 @@ def _list_in_hparams_tab(writer: Any, values: Mapping[str, Any], metrics: Mappin
 
 def flush(logger: Any) -> None:
     """Write out what a logger holds back."""
-    if type(logger).__name__ == "TensorBoardLogger":
+    if isinstance(logger, TensorBoardLogger):
         logger.experiment.flush()
     else:
         with warnings.catch_warnings():

@@ -95,7 +95,16 @@ def make_logger(make: Callable[..., Any], save_dir: Path, purge_step: int) -> Lo
         make: A factory as of `logger_factories`.
         save_dir: Directory of the run.
         purge_step: First step that the logger may hide, because a resumed run logs the steps from there again.
+
+    Raises:
+        UserError: The factory makes no logger.
     """
     accepted = inspect.signature(make).parameters
     given: dict[str, Any] = {"save_dir": save_dir, "purge_step": purge_step}
-    return make(**{name: value for name, value in given.items() if name in accepted})
+    try:
+        logger = make(**{name: value for name, value in given.items() if name in accepted})
+    except TypeError as error:
+        raise UserError(f"logger: {error}") from None
+    if not isinstance(logger, Logger):
+        raise UserError(f"logger: {type(logger).__name__} is no logger of Lightning's")
+    return logger
